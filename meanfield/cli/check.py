@@ -1,0 +1,42 @@
+"""check: real networks at initialization against the prediction, with a verdict."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import environment, options, outputs, show
+
+REJECTED = 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this verb's options."""
+    options.activation(parser)
+    options.sigmas(parser)
+    parser.add_argument("--depth", type=options.integer, metavar="L", help="hidden layers (default 50)")
+    parser.add_argument("--width", type=options.integer, metavar="N", help="units per layer (default 1000)")
+    parser.add_argument("--seeds", type=options.integer, metavar="K", help="independent networks (default 10)")
+    parser.add_argument("--key", type=options.integer, metavar="I", help="where all random numbers come from")
+    options.figure(parser)
+    options.json_flag(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table and the verdict, draw; exit code 1 where the theory is rejected."""
+    figure = outputs.writable("-o", args.output, outputs.FIGURES)
+    environment.use_compilation_cache()
+    outputs.headless()
+    import meanfield as mf
+
+    block = mf.MLP(options.phi(args), sigma_w=args.sigma_w, sigma_b=args.sigma_b)
+    sizes = options.given(depth=args.depth, width=args.width, seeds=args.seeds, key=args.key)
+    found = mf.check(block, **sizes)
+    if figure is not None:
+        outputs.save_figure(found.plot(), figure, args.argv)
+    if args.json:
+        show.print_json(show.plain(found) | {"verdict": show.plain(found.verdict)})
+    else:
+        print(found.table())
+        if figure is not None:
+            print(f"wrote {figure}")
+    return REJECTED if str(found.verdict) == "rejected" else 0

@@ -1,0 +1,114 @@
+"""Options that several verbs share, and how a word becomes a number."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any, NoReturn
+
+from meanfield.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line that names the argument, like every other error here."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+        # argparse takes "-1e-3" and "-inf" for options, and then complains of a missing value; they are values, and
+        # the library's own message about a negative sigma says more.
+        self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^-(inf|nan)$", re.IGNORECASE)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `InputError` with the message and where help is."""
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def activation(parser: argparse.ArgumentParser) -> None:
+    """Add the positional ACTIVATION and --param, the values of its parameters."""
+    text = 'a name ("tanh"; see `meanfield activations`) or an expression in x ("where(x > 0, x, a * x)")'
+    parser.add_argument("activation", metavar="ACTIVATION", help=text)
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of it, as a=0.1"
+    )
+
+
+def phi(args: argparse.Namespace) -> Any:
+    """What the library is given for ACTIVATION: the word itself, or the `Activation` with its --param values."""
+    if not args.param:
+        return args.activation
+    values = {}
+    for item in args.param:
+        name, equals, value = item.partition("=")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            raise InputError(f"--param {item!r}: give NAME=VALUE with a number, as in --param a=0.1") from None
+    import meanfield as mf
+
+    return mf.activation(args.activation, **values)
+
+
+def sigmas(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Add --sigma-w and --sigma-b, one number each."""
+    parser.add_argument("--sigma-w", type=number, required=required, metavar="S", help="std of the weights x fan_in")
+    parser.add_argument("--sigma-b", type=number, required=required, metavar="S", help="standard deviation of biases")
+
+
+def json_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help='print JSON: NaN is null, infinities "inf" and "-inf"')
+
+
+def figure(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """Add -o / --output, the figure's path."""
+    parser.add_argument("-o", "--output", metavar="FILE", required=required, help="figure: .png, .pdf or .svg")
+
+
+def number(word: str) -> float:
+    """A float; `InputError`'s own words come from argparse, which names the option.
+
+    >>> number("1e-3")
+    0.001
+    """
+    try:
+        return float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number") from None
+
+
+def integer(word: str) -> int:
+    """An integer, written as one.
+
+    >>> integer("50")
+    50
+    """
+    try:
+        return int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} is not an integer") from None
+
+
+def span(option: str, words: list[str] | None) -> tuple[float, float, int] | None:
+    """A range (lo, hi, n) from the three words after `option`; None passes through, for the library's default.
+
+    >>> span("--sigma-w", ["0.5", "4", "300"])
+    (0.5, 4.0, 300)
+    """
+    if words is None:
+        return None
+    try:
+        low, high, count = words
+        return float(low), float(high), int(count)
+    except ValueError:
+        raise InputError(
+            f"{option} {' '.join(words)}: give LO HI N, two numbers and how many points, as in {option} 0.5 4 300"
+        ) from None
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that the user set; the rest keep the library's defaults, which are written once.
+
+    >>> given(depth=50, width=None)
+    {'depth': 50}
+    """
+    return {name: value for name, value in options.items() if value is not None}

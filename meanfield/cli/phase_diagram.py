@@ -1,0 +1,54 @@
+"""phase-diagram: chi_1 over (sigma_w, sigma_b) with the critical line, as a figure and as numbers."""
+
+from __future__ import annotations
+
+import argparse
+
+from meanfield.errors import InputError
+
+from . import environment, options, outputs, show
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this verb's options."""
+    options.activation(parser)
+    options.figure(parser)
+    parser.add_argument("--data", metavar="FILE", help="every field as numbers: .nc (NetCDF)")
+    for name in ("--sigma-w", "--sigma-b"):
+        parser.add_argument(name, nargs=3, metavar=("LO", "HI", "N"), help="range, both ends included, and its points")
+    options.json_flag(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute the diagram; write the figure and the data; print what was found."""
+    figure = outputs.writable("-o", args.output, outputs.FIGURES)
+    data = outputs.writable("--data", args.data, outputs.DATA)
+    if figure is None and data is None and not args.json:
+        raise InputError("phase-diagram has nothing to write: give -o FILE.png, --data FILE.nc or --json")
+    ranges = {name: options.span(f"--{name.replace('_', '-')}", getattr(args, name)) for name in ("sigma_w", "sigma_b")}
+    environment.use_compilation_cache()
+    outputs.headless()
+    import meanfield as mf
+
+    found = mf.phase_diagram(options.phi(args), **options.given(**ranges))
+    if figure is not None:
+        outputs.save_figure(found.plot(), figure, args.argv)
+    if data is not None:
+        found.save(data)
+    if args.json:
+        show.print_json(found)
+    else:
+        _summary(args, found, [path for path in (figure, data) if path])
+    return 0
+
+
+def _summary(args: argparse.Namespace, found, paths) -> None:
+    import numpy as np
+
+    phases = np.asarray(show.plain(found.phase)).ravel()
+    shares = ((str(word), f"{np.mean(phases == word):.1%}", "of the cells") for word in np.unique(phases))
+    w, b = found.sigma_w, found.sigma_b
+    box = f"sigma_w {w[0]:g} to {w[-1]:g}, sigma_b {b[0]:g} to {b[-1]:g}"
+    show.print_quantities(f"{args.activation}, {len(w)} x {len(b)} cells, {box}", shares)
+    for path in paths:
+        print(f"wrote {path}")

@@ -1,0 +1,81 @@
+"""Results as JSON for machines, or as a table to read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """A value of JSON: NaN is None, infinities are "inf" and "-inf", arrays are lists, statuses are their
+    words, dataclasses their fields.
+
+    >>> import numpy as np
+    >>> plain({"xi_c": np.float64("inf"), "chi": np.array([np.nan, 1.5])})
+    {'xi_c': 'inf', 'chi': [None, 1.5]}
+    """
+    if hasattr(value, "code") and hasattr(value, "words"):  # Status, Phase: codes that know their words
+        return _said(value.words, plain(value.code))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    # NumPy's and JAX's scalars and arrays alike; asking by attribute keeps NumPy out of `meanfield --help`.
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return None if math.isnan(value) else value if math.isfinite(value) else f"{value:+}".lstrip("+")
+    if isinstance(value, (bool, int)):
+        return value
+    return value if value is None else str(value)
+
+
+def _said(words: Sequence[str], code: Any) -> Any:
+    return [_said(words, item) for item in code] if isinstance(code, list) else words[int(code)]
+
+
+def print_json(values: Any) -> None:
+    """Print one JSON object, strictly valid: no NaN, no Infinity."""
+    print(json.dumps(plain(values), indent=2, allow_nan=False))
+
+
+def figures(value: Any) -> str:
+    """A number to read: ten decimals where that says everything, exponents elsewhere; other values as words.
+
+    >>> figures(1.76095463960123), figures(1.5), figures(float("inf")), figures(3.2e-9), figures("found")
+    ('1.7609546396', '1.5', 'inf', '3.2000000000e-09', 'found')
+    """
+    value = plain(value)
+    if value is None:
+        return "undefined"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        text = f"{value:.10f}"
+        return text.rstrip("0").rstrip(".")
+    return f"{value:.10e}"
+
+
+def print_quantities(title: str, rows: Iterable[tuple[str, Any, str]]) -> None:
+    """Print the title, then `name = value   meaning`, a line each, aligned at the equals sign."""
+    lines = [(name, figures(value), meaning) for name, value, meaning in rows]
+    left, middle = (max((len(line[i]) for line in lines), default=0) for i in (0, 1))
+    print(title)
+    for name, value, meaning in lines:
+        print(f"  {name:>{left}} = {value:<{middle}}   {meaning}".rstrip())
+
+
+def print_columns(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows under headers: the first column to the left, the others to the right."""
+    table = [list(headers), *([figures(value) for value in row] for row in rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(headers))]
+    for row in table:
+        rest = (f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        print("  ".join([f"{row[0]:<{widths[0]}}", *rest]).rstrip())

@@ -1,0 +1,114 @@
+"""train: a grid of deep networks, trained, with the depth to which the theory lets them train."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from meanfield.errors import InputError
+
+from . import environment, options, outputs, show
+
+# The options that are one field of `meanfield.Sweep` each, with its type; defaults are the dataclass's own.
+FIELDS = {
+    "sigma_b": (options.number, "S", "standard deviation of biases (default sqrt(0.05))"),
+    "width": (options.integer, "N", "units per layer"),
+    "steps": (options.integer, "T", "optimizer steps"),
+    "batch_size": (options.integer, "B", "examples per step"),
+    "learning_rate": (options.number, "R", "learning rate"),
+    "optimizer": (str, "NAME", "sgd, adam or rmsprop"),
+    "momentum": (options.number, "M", "momentum of sgd"),
+    "seeds": (options.integer, "K", "independent networks per cell"),
+    "data": (str, "NAME", "data set: digits, mnist, fashion_mnist, cifar10"),
+    "data_path": (str, "FILE", "where the data set is, for those not shipped"),
+    "key": (options.integer, "I", "where all random numbers come from"),
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this verb's options."""
+    options.activation(parser)
+    parser.add_argument(
+        "--sigma-w", nargs="+", metavar="S", help="LO HI N, both ends included; other than three words: values"
+    )
+    parser.add_argument("--depths", nargs="+", type=options.integer, metavar="L", help="depths in layers")
+    for name, (kind, metavar, text) in FIELDS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
+    options.figure(parser)
+    parser.add_argument("--out", metavar="FILE", help="the run as numbers, saved as it goes: .nc (NetCDF)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--dry-run", action="store_true", help="say what the grid will cost, and stop")
+    options.json_flag(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train the grid; print the accuracies; draw the map."""
+    figure = outputs.writable("-o", args.output, outputs.FIGURES)
+    data = _run_file(args)
+    environment.use_compilation_cache()
+    outputs.headless()
+    import meanfield as mf
+
+    fields = {name: getattr(args, name) for name in FIELDS}
+    depths = None if args.depths is None else tuple(args.depths)
+    sweep = mf.Sweep(options.phi(args), **options.given(sigma_w=_values(args.sigma_w), depths=depths, **fields))
+    if args.dry_run:
+        _say_cost(args, sweep)
+        return 0
+    found = mf.train(sweep, path=data, resume=args.resume)
+    if figure is not None:
+        outputs.save_figure(found.plot(), figure, args.argv)
+    if args.json:
+        show.print_json(found.to_dict())
+    else:
+        _report(found, [path for path in (figure, data) if path])
+    return 0 if found.complete else 130
+
+
+def _run_file(args: argparse.Namespace) -> Path | None:
+    data = outputs.writable("--out", args.out, outputs.DATA)
+    if args.resume and data is None:
+        raise InputError("--resume needs --out FILE.nc, the run to go on with")
+    if data is not None and data.exists() and not args.resume:
+        raise InputError(f"--out {args.out!r} exists; add --resume to go on with it, or name another file")
+    return data
+
+
+def _values(words: list[str] | None) -> tuple | list | None:
+    if words is None:
+        return None
+    if len(words) == 3 and words[2].isdigit():
+        return options.span("--sigma-w", words)
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        raise InputError(f"--sigma-w {' '.join(words)}: give LO HI N, or numbers") from None
+
+
+def _say_cost(args: argparse.Namespace, sweep) -> None:
+    cost = sweep.cost()
+    if args.json:
+        show.print_json({"sweep": sweep.manifest(), "cost": show.plain(cost)})
+        return
+    for text in (str(cost), *(f"warning: {text}" for text in sweep.warnings)):
+        print(text)
+
+
+def _report(found, paths) -> None:
+    import numpy as np
+
+    with np.errstate(invalid="ignore"):
+        accuracy = np.nanmean(found.train_accuracy, axis=-1) if found.complete else found.train_accuracy[..., 0]
+    headers = ["depth", *(f"{sigma:.3g}" for sigma in found.sigma_w)]
+    rows = [[str(depth), *map(_short, line)] for depth, line in zip(found.depths[::-1], accuracy[::-1], strict=True)]
+    rows.append(["6 xi_c", *(f"{6 * xi:.3g}" for xi in found.xi_c)])
+    print("training accuracy, by depth and sigma_w")
+    show.print_columns(headers, rows)
+    for text in found.warnings:
+        print(f"warning: {text}")
+    for path in paths:
+        print(f"wrote {path}")
+
+
+def _short(value: float) -> str:
+    return "" if value != value else f"{value:.2f}"

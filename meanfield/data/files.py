@@ -1,0 +1,107 @@
+"""Readers of the files in which MNIST, Fashion-MNIST and CIFAR-10 are usually kept.
+
+Each reader takes a file or a folder and returns the arrays, or None where the data set is not there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+
+__all__ = ["Raw", "cifar10", "fashion_mnist", "mnist"]
+
+_IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_KEYS = ("x_train", "y_train", "x_test", "y_test")
+_CIFAR_IMAGE = 3 * 32 * 32
+
+
+class Raw(NamedTuple):
+    """Images (n, ...) and labels (n,) as they are in a file, for training and for testing."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+def mnist(place: Path) -> Raw | None:
+    """MNIST from Keras' mnist.npz, or from IDX files in `place` or in torchvision's MNIST/raw under it."""
+    return _npz(place, "mnist.npz") or _idx(place, "MNIST/raw")
+
+
+def fashion_mnist(place: Path) -> Raw | None:
+    """Fashion-MNIST: a .npz with MNIST's keys, or IDX files in Keras' or torchvision's folders."""
+    return _npz(place, "fashion_mnist.npz") or _idx(place, "FashionMNIST/raw", "fashion-mnist")
+
+
+def cifar10(place: Path) -> Raw | None:
+    """CIFAR-10: a .npz with MNIST's keys, or the binary version (cifar-10-batches-bin)."""
+    found = _npz(place, "cifar10.npz")
+    for folder in (place, place / "cifar-10-batches-bin"):
+        batches = [folder / f"data_batch_{i}.bin" for i in range(1, 6)]
+        if found is None and all(file.is_file() for file in (*batches, folder / "test_batch.bin")):
+            train, test = [_records(file) for file in batches], _records(folder / "test_batch.bin")
+            found = Raw(*(np.concatenate(part) for part in zip(*train, strict=True)), *test)
+    return found
+
+
+def _npz(place: Path, name: str) -> Raw | None:
+    file = place / name if place.is_dir() else place
+    # An explicit path may have any name; only its ending tells an archive from a folder that is missing.
+    if file.suffix != ".npz" or not file.is_file():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return _checked(Raw(*(stored[key] for key in _KEYS)), file)
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"path={str(file)!r} is not an archive with the arrays {', '.join(_KEYS)}") from None
+
+
+def _idx(place: Path, *folders: str) -> Raw | None:
+    for folder in (place, *(place / name for name in folders)):
+        files = [_plain_or_gzipped(folder / name) for name in _IDX]
+        if all(files):
+            return _checked(Raw(*(_idx_array(file) for file in files if file)), folder)
+    return None
+
+
+def _plain_or_gzipped(file: Path) -> Path | None:
+    zipped = file.with_name(file.name + ".gz")
+    return next((f for f in (file, zipped) if f.is_file()), None)
+
+
+def _idx_array(file: Path) -> np.ndarray:
+    """An IDX file of bytes: two zeros, the type 8, the number of axes, their big-endian sizes, the values."""
+    try:
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        axes = content[3]
+        shape = np.frombuffer(content, ">i4", axes, 4)
+        if content[:3] != b"\0\0\x08":
+            raise ValueError
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    except (IndexError, ValueError, OSError, EOFError):
+        raise InputError(f"path={str(file)!r} is not an IDX file of bytes; fetch it anew") from None
+
+
+def _records(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """CIFAR's binary records: one byte of label and 3,072 of image."""
+    content = np.fromfile(file, np.uint8)
+    if content.size == 0 or content.size % (_CIFAR_IMAGE + 1):
+        raise InputError(f"path={str(file)!r} does not hold CIFAR-10's records of 3,073 bytes; fetch it anew")
+    records = content.reshape(-1, _CIFAR_IMAGE + 1)
+    return records[:, 1:], records[:, 0]
+
+
+def _checked(raw: Raw, where: Path) -> Raw:
+    for x, y in ((raw.x_train, raw.y_train), (raw.x_test, raw.y_test)):
+        if x.ndim < 2 or len(x) == 0 or len(x) != np.size(y) or x.dtype.kind not in "uif" or np.size(y) != y.shape[0]:
+            raise InputError(f"path={str(where)!r} has images {x.shape} and labels {y.shape}; one label per image")
+    return raw

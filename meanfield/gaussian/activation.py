@@ -1,0 +1,97 @@
+"""`Activation`: a function of one real variable, with what an exact Gaussian expectation must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .quadrature import derivative
+
+
+@partial(jax.jit, static_argnums=0)
+def _evaluate(fn: Callable[..., Array], params: dict[str, Any], x: Array) -> Array:
+    return fn(x, **params)
+
+
+@lru_cache(maxsize=512)
+def _slope_of(fn: Callable[..., Array]) -> Callable[..., Array]:
+    # Cached, so that one function has one derivative object and compiles once.
+    return lambda x, **params: derivative(lambda y: fn(y, **params), x)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Activation:
+    """An activation phi: smooth pieces, and the places where they meet.
+
+    fn      : maps (x, **params) elementwise; compared by identity, so that one function compiles once
+    params  : its parameters, leaves of the pytree: d(chi_1)/d(slope) is `jax.grad` through here
+    kinks   : positions, ascending, where phi or one of its derivatives jumps; leaves as well
+    closed  : `ClosedForms` of its moments, where they are known
+    steps   : for each kink, whether phi itself jumps there (step, sign); static
+    scale   : the length on which phi bends near the origin (1 for tanh)
+    name    : what tables and figures call it
+
+    Called on an array it is phi. Declared by hand where `mf.activation` cannot find the kinks:
+
+    >>> import jax.numpy as jnp
+    >>> clipped = Activation(lambda x: jnp.clip(x, -1, 1), kinks=(-1.0, 1.0), name="clipped")
+    >>> float(clipped(jnp.array(3.0)))
+    1.0
+    """
+
+    fn: Callable[..., Array] = field(metadata={"static": True})
+    params: dict[str, Any] = field(default_factory=dict)
+    kinks: tuple = ()
+    closed: Any = None
+    steps: tuple[bool, ...] = field(default=(), metadata={"static": True})
+    scale: float = field(default=1.0, metadata={"static": True})
+    name: str = field(default="activation", metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        if not self.steps and self.kinks:
+            object.__setattr__(self, "steps", (False,) * len(self.kinks))
+
+    def __call__(self, x: Array) -> Array:
+        return _evaluate(self.fn, self.params, x)
+
+    def slope(self, x: Array) -> Array:
+        """phi'(x) on the smooth pieces; what happens at a kink is `kinks` and `jumps`."""
+        return _evaluate(_slope_of(self.fn), self.params, x)
+
+    @property
+    def slope_activation(self) -> Activation:
+        """phi' on the smooth pieces as an Activation of its own: slope jumps of phi are value jumps of it."""
+        return replace(self, fn=_slope_of(self.fn), steps=(True,) * len(self.kinks), closed=None)
+
+    def kink_array(self, dtype: Any) -> Array:
+        """The kink positions as an array (k,) of `dtype`."""
+        return jnp.stack([jnp.asarray(k, dtype) for k in self.kinks]) if self.kinks else jnp.zeros((0,), dtype)
+
+    def jumps(self, dtype: Any) -> Array:
+        """phi(k+) - phi(k-) at each kink, exactly 0 where phi is declared continuous; shape (k,)."""
+        if not any(self.steps):
+            return jnp.zeros((len(self.kinks),), dtype)
+        at = self.kink_array(dtype)
+        aside = 16 * jnp.finfo(dtype).eps * jnp.maximum(jnp.abs(at), self.scale)
+        return jnp.where(np.array(self.steps), self(at + aside) - self(at - aside), 0.0)
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether phi itself jumps somewhere, so that E[phi'^2] is infinite."""
+        return any(self.steps)
+
+    def named(self, name: str) -> Activation:
+        """The same activation under another name."""
+        return replace(self, name=name)
+
+    def __repr__(self) -> str:
+        params = "".join(f", {k}={v}" for k, v in self.params.items())
+        return f"Activation({self.name!r}{params})"

@@ -1,0 +1,126 @@
+"""Moments that are known in closed form, for the activations that have them.
+
+They serve where quadrature cannot (sin and cos oscillate faster than any fixed rule at large q), as a fast path, and
+as oracles in the tests. Each is a pytree that an activation carries; it asks the activation for its parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+class ClosedForms:
+    """Moments of one activation from formulas: what `moments.moments`, `distance` and `covariance` ask for."""
+
+    def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
+        """E[phi], E[phi^2], E[phi'^2] at variance q."""
+        raise NotImplementedError
+
+    def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """One minus the correlation of the outputs, at correlation 1 - e of the inputs."""
+        raise NotImplementedError
+
+    def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """E[phi'(u) phi'(v)]."""
+        raise NotImplementedError
+
+
+def _angle(e: Array) -> Array:
+    """The angle of a pair: 1 - cos(angle) = e."""
+    return 2 * jnp.arcsin(jnp.sqrt(jnp.clip(e / 2, 0.0, 1.0)))
+
+
+def _crescent(angle: Array) -> Array:
+    """sin(t) - t cos(t), by its series where the two cancel."""
+    t = jnp.minimum(angle, 0.3)
+    s = t * t
+    series = t * s * (1 / 3 - s * (1 / 30 - s * (1 / 840 - s * (1 / 45360 - s * (1 / 3991680 - s / 518918400)))))
+    return jnp.where(angle < 0.3, series, jnp.sin(angle) - angle * jnp.cos(angle))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TwoSlopes(ClosedForms):
+    """b x for x > 0 and a x for x < 0: ReLU and its family (Cho & Saul 2009, arc-cosine kernel of degree 1).
+
+    E[phi(u) phi(v)] = sqrt(q1 q2) ((b - a)^2 (sin t + (pi - t) cos t) / (2 pi) + a b cos t), cos t = c. `left` is a;
+    None takes it from the activation's parameter `slope`.
+    """
+
+    left: float | None = field(default=None, metadata={"static": True})
+
+    def _slopes(self, phi: Any, q: Array) -> tuple[Array, Array]:
+        a = phi.params["slope"] if self.left is None else self.left
+        return jnp.asarray(a, q.dtype), (1 + jnp.square(jnp.asarray(a, q.dtype))) / 2
+
+    def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
+        a, square = self._slopes(phi, q)
+        return (1 - a) * jnp.sqrt(q / (2 * np.pi)), square * q, square * jnp.ones_like(q)
+
+    def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        a, square = self._slopes(phi, q1)
+        return ((1 - a) ** 2 / 2 * (e - _crescent(_angle(e)) / np.pi) + a * e) / square
+
+    def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        a, _ = self._slopes(phi, q1)
+        return a + (1 - a) ** 2 * (1 - _angle(e) / np.pi) / 2
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TwoLevels(ClosedForms):
+    """1 for x > 0 and `low` for x < 0: step and sign (Cho & Saul 2009, degree 0). Its slope moment is infinite."""
+
+    low: float = field(default=0.0, metadata={"static": True})
+
+    def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
+        one = jnp.ones_like(q)
+        return (1 + self.low) / 2 * one, (1 + self.low**2) / 2 * one, jnp.inf * one
+
+    def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        return (1 - self.low) ** 2 / (1 + self.low**2) * _angle(e) / np.pi
+
+    def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        return (1 - self.low) ** 2 / (2 * np.pi * jnp.sqrt(q1 * q2 * e * (2 - e)))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sinusoid(ClosedForms):
+    """sin (`parity` = -1) and cos (`parity` = +1): E[phi^2] = (1 +- exp(-2q)) / 2, and cov = exp(-q) sinh or cosh(q12).
+
+    Half the mean squared difference of a pair of one variance q and gap g = q - q12 is, without
+    cancellation, (1 - exp(-g)) (1 -+ exp(-q - q12)) / 2.
+    """
+
+    parity: int = field(default=-1, metadata={"static": True})
+
+    def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
+        falling = jnp.exp(-2 * q)
+        odd, even = -jnp.expm1(-2 * q) / 2, (1 + falling) / 2
+        if self.parity < 0:
+            return jnp.zeros_like(q), odd, even
+        return jnp.exp(-q / 2), even, odd
+
+    def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        cross, mean = jnp.sqrt(q1 * q2), (q1 + q2) / 2
+        # Half the variances of u - v and of u + v.
+        apart = cross * e + (jnp.sqrt(q1) - jnp.sqrt(q2)) ** 2 / 2
+        together = mean + cross * (1 - e)
+        imbalance = (jnp.exp(-q1) - jnp.exp(-q2)) ** 2 / 2
+        half = (self.parity * imbalance - jnp.expm1(-apart) * (1 - self.parity * jnp.exp(-together))) / 2
+        second1, second2 = self.moments(phi, q1)[1], self.moments(phi, q2)[1]
+        lengths = (second1 - second2) ** 2 / (2 * (jnp.sqrt(second1) + jnp.sqrt(second2)) ** 2)
+        norm = jnp.sqrt(second1 * second2)
+        return jnp.where(norm > 0, (half - lengths) / jnp.where(norm > 0, norm, 1.0), 0.0)
+
+    def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        q12 = jnp.sqrt(q1 * q2) * (1 - e)
+        mean = (q1 + q2) / 2
+        return (jnp.exp(q12 - mean) - self.parity * jnp.exp(-q12 - mean)) / 2

@@ -1,0 +1,132 @@
+"""Where a callable that nobody described has its kinks, and on what length it bends: looked for numerically."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import InputError
+from .quadrature import derivative
+
+_REACH = 32.0
+_STEP = 1.0 / 512
+_MOST = 16
+
+
+class Found(NamedTuple):
+    """Kink positions, whether the function itself jumps at each, and the length on which it bends."""
+
+    kinks: tuple[float, ...]
+    steps: tuple[bool, ...]
+    scale: float
+
+
+def inspect_callable(fn: Callable, label: str) -> Found:
+    """Check that fn is elementwise and finite near 0, and find its kinks on [-32, 32].
+
+    A kink is where second differences of fn, or of its derivative, stand out from their neighbours' and go on standing
+    out under refinement. Raises InputError, which begins with `label`.
+
+    >>> inspect_callable(lambda x: jnp.clip(x, -1, 1), "clip").kinks
+    (-1.0, 1.0)
+    """
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        _check_elementwise(fn, label)
+        value, slope = jax.jit(fn), jax.jit(lambda x: derivative(fn, x))
+        candidates: list[float] = []
+        for g in (lambda x: np.asarray(value(x)), lambda x: np.asarray(slope(x))):
+            candidates += _irregular(g)
+        kinks = _merge(candidates)
+        if len(kinks) > _MOST:
+            raise InputError(f"{label}: more than {_MOST} kinks found; declare them with mf.Activation(fn, kinks=...)")
+        steps = tuple(_jump(value, k) > 1e-6 * (1 + abs(float(value(jnp.array(k))))) for k in kinks)
+        return Found(tuple(map(float, kinks)), tuple(map(bool, steps)), _scale(slope))
+
+
+def _check_elementwise(fn: Callable, label: str) -> None:
+    x = jnp.linspace(-3.0, 3.0, 7)
+    try:
+        y, square = fn(x), fn(jnp.stack([x, x[::-1]]))
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's function raises becomes one line
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{label} fails on an array of shape (7,): {reason}; it must map arrays elementwise") from None
+    if getattr(y, "shape", None) != x.shape or getattr(square, "shape", None) != (2, 7):
+        raise InputError(f"{label} is not elementwise: it maps shape (7,) to {getattr(y, 'shape', type(y))}")
+    if jnp.iscomplexobj(y) or not bool(jnp.all(jnp.isfinite(y))):
+        raise InputError(f"{label} returns NaN, inf or complex values on [-3, 3]; it must be finite and real there")
+    alone = jnp.stack([fn(v[None])[0] for v in x])
+    if not bool(jnp.allclose(alone, y, rtol=1e-6, atol=1e-9) & jnp.allclose(square[1], y[::-1], rtol=1e-6, atol=1e-9)):
+        raise InputError(f"{label} is not elementwise: a value depends on its neighbours in the array")
+
+
+def _irregular(g: Callable) -> list[float]:
+    """Places where second differences of g stand out."""
+    # The offset keeps grid points off the round numbers where kinks usually are.
+    x = np.arange(-_REACH, _REACH, _STEP) + 0.37 * _STEP
+    y = g(x)
+    with np.errstate(invalid="ignore", over="ignore"):
+        bend = np.abs(y[2:] - 2 * y[1:-1] + y[:-2])
+        level = 1e-9 * (1 + np.abs(y[1:-1]))
+    bend = np.where(np.isfinite(bend), bend, 0.0)
+    # A kink lights up two neighbouring differences; compare with those three to eight steps away.
+    near = np.maximum.reduce([np.roll(bend, s) for s in (-8, -6, -4, -3, 3, 4, 6, 8)])
+    alone = (bend > 6 * near + level) & (bend >= np.roll(bend, 1)) & (bend >= np.roll(bend, -1))
+    found = [_refine(g, x[i], x[i + 2]) for i in np.flatnonzero(alone)]
+    return [k for k in found if k is not None]
+
+
+def _refine(g: Callable, lo: float, hi: float) -> float | None:
+    """Close in on the sharpest bend of g in [lo, hi]; None where the bend melts away as a smooth one does."""
+    first = None
+    for _ in range(12):
+        x = np.linspace(lo, hi, 17)
+        y = g(x)
+        bend = np.abs(y[2:] - 2 * y[1:-1] + y[:-2])
+        i = int(np.argmax(bend))
+        if bend[i] <= 64 * np.finfo(float).eps * (1 + np.abs(y).max()):
+            break
+        if first is None:
+            first = bend[i]
+        # A curvature jump's bend falls with the step (8 times here), a smooth one's with its square (64 times).
+        elif bend[i] < first / 24:
+            return None
+        else:
+            first = bend[i]
+        lo, hi = x[max(i - 0, 0)], x[min(i + 2, 16)]
+    return None if first is None else (lo + hi) / 2
+
+
+def _merge(candidates: list[float]) -> list[float]:
+    """One position per kink, snapped to the short decimal that it is within 1e-6 of."""
+    merged: list[float] = []
+    for k in sorted(candidates):
+        short = round(k, 4)
+        k = short + 0.0 if abs(k - short) < 1e-6 else k
+        if not merged or k - merged[-1] > 4e-6:
+            merged.append(k)
+    return merged
+
+
+def _jump(value: Callable, k: float) -> float:
+    aside = 1e-7 * max(1.0, abs(k))
+    at = np.asarray(value(jnp.array([k - 2 * aside, k - aside, k + aside, k + 2 * aside])))
+    # Continuous slopes are subtracted: extrapolate both sides to k.
+    return float(abs((2 * at[2] - at[3]) - (2 * at[1] - at[0])))
+
+
+def _scale(slope: Callable) -> float:
+    """max|phi'| / max|phi''|, at most 1: the shortest length on which phi bends smoothly."""
+    x = np.linspace(-4.0, 4.0, 2001) + 1e-4
+    y = np.asarray(slope(x))
+    curvature = np.abs(np.diff(y)) / (x[1] - x[0])
+    curvature = curvature[np.isfinite(curvature)]
+    # Kinks make isolated spikes; the 99th percentile is the smooth part's.
+    bend = float(np.quantile(curvature, 0.99)) if curvature.size else 0.0
+    size = float(np.nanmax(np.abs(y)))
+    return float(np.clip(size / bend, 1e-3, 1.0)) if bend > 0 and np.isfinite(size) else 1.0

@@ -1,0 +1,243 @@
+"""The activations that have names, and `activation`, which makes an `Activation` of whatever a user types.
+
+Constants are those of the papers, as exact decimals; `gelu` is the erf form (Hendrycks & Gimpel 2016) and
+`gelu_tanh` its approximation, which is what the callable `jax.nn.gelu` computes by default.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..errors import InputError
+from .activation import Activation
+from .closed_forms import Sinusoid, TwoLevels, TwoSlopes
+from .expression import is_expression, parse
+from .kinks import inspect_callable
+
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+
+def _linear(x: Array) -> Array:
+    return x
+
+
+def _relu(x: Array) -> Array:
+    return jnp.where(x > 0, x, 0.0)
+
+
+def _leaky_relu(x: Array, slope: Any) -> Array:
+    return jnp.where(x > 0, x, slope * x)
+
+
+def _relu6(x: Array) -> Array:
+    return jnp.where(x > 6, 6.0, jnp.where(x > 0, x, 0.0))
+
+
+def _squared_relu(x: Array) -> Array:
+    return jnp.where(x > 0, x, 0.0) ** 2
+
+
+def _elu(x: Array, alpha: Any) -> Array:
+    return jnp.where(x > 0, x, alpha * jnp.expm1(jnp.minimum(x, 0.0)))
+
+
+def _celu(x: Array, alpha: Any) -> Array:
+    return jnp.where(x > 0, x, alpha * jnp.expm1(jnp.minimum(x, 0.0) / alpha))
+
+
+def _selu(x: Array) -> Array:
+    return _SELU_SCALE * _elu(x, _SELU_ALPHA)
+
+
+def _gelu(x: Array) -> Array:
+    return x * jax.scipy.special.erfc(-x / np.sqrt(2.0)) / 2
+
+
+def _gelu_tanh(x: Array) -> Array:
+    return x * (1 + jnp.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
+
+
+def _silu(x: Array) -> Array:
+    return x * jax.nn.sigmoid(x)
+
+
+def _mish(x: Array) -> Array:
+    return x * jnp.tanh(jax.nn.softplus(x))
+
+
+def _softsign(x: Array) -> Array:
+    return x / (1 + jnp.abs(x))
+
+
+def _lecun_tanh(x: Array) -> Array:
+    return 1.7159 * jnp.tanh(2 * x / 3)
+
+
+def _hard_tanh(x: Array) -> Array:
+    return jnp.where(x > 1, 1.0, jnp.where(x < -1, -1.0, x))
+
+
+def _hard_sigmoid(x: Array) -> Array:
+    return jnp.where(x > 3, 1.0, jnp.where(x < -3, 0.0, x / 6 + 0.5))
+
+
+def _hard_swish(x: Array) -> Array:
+    return x * _hard_sigmoid(x)
+
+
+def _hard_shrink(x: Array, threshold: Any) -> Array:
+    return jnp.where(jnp.abs(x) > threshold, x, 0.0)
+
+
+def _soft_shrink(x: Array, threshold: Any) -> Array:
+    return jnp.where(x > threshold, x - threshold, jnp.where(x < -threshold, x + threshold, 0.0))
+
+
+def _gaussian(x: Array) -> Array:
+    return jnp.exp(-(x**2))
+
+
+def _step(x: Array) -> Array:
+    return jnp.where(x > 0, 1.0, 0.0).astype(x.dtype)
+
+
+def _sign(x: Array) -> Array:
+    return jnp.where(x > 0, 1.0, -1.0).astype(x.dtype)
+
+
+def _quadratic(x: Array) -> Array:
+    return x + 0.1 * x**2
+
+
+def _make(name: str, fn: Callable, kinks: tuple = (), **more: Any) -> Callable[..., Activation]:
+    """A constructor of a named activation; `defaults` are its parameters, `kinks` may be a function of them."""
+    defaults = more.pop("defaults", {})
+
+    def construct(*values: Any, **given: Any) -> Activation:
+        unknown = [k for k in given if k not in defaults]
+        if unknown or len(values) > len(defaults):
+            known = ", ".join(defaults) or "none"
+            raise InputError(f"{name} has no parameter {unknown or values!r}; its parameters: {known}")
+        params = defaults | dict(zip(defaults, values, strict=False)) | given
+        where = kinks(**params) if callable(kinks) else kinks
+        return Activation(fn, params, where, name=name, **more)
+
+    construct.__name__ = name
+    construct.__doc__ = f"The activation {name}" + (f" with parameters {defaults}." if defaults else ".")
+    return construct
+
+
+NAMED: dict[str, Callable[..., Activation]] = {
+    made.__name__: made
+    for made in (
+        _make("linear", _linear, closed=TwoSlopes(1.0)),
+        _make("relu", _relu, (0.0,), closed=TwoSlopes(0.0)),
+        _make("leaky_relu", _leaky_relu, (0.0,), closed=TwoSlopes(), defaults={"slope": 0.01}),
+        _make("prelu", _leaky_relu, (0.0,), closed=TwoSlopes(), defaults={"slope": 0.25}),
+        _make("abs", jnp.abs, (0.0,), closed=TwoSlopes(-1.0)),
+        _make("relu6", _relu6, (0.0, 6.0)),
+        _make("squared_relu", _squared_relu, (0.0,)),
+        _make("elu", _elu, (0.0,), defaults={"alpha": 1.0}),
+        _make("celu", _celu, (0.0,), defaults={"alpha": 1.0}),
+        _make("selu", _selu, (0.0,)),
+        _make("gelu", _gelu),
+        _make("gelu_tanh", _gelu_tanh),
+        _make("silu", _silu),
+        _make("mish", _mish),
+        _make("softplus", jax.nn.softplus),
+        _make("softsign", _softsign, (0.0,)),
+        _make("tanh", jnp.tanh),
+        _make("lecun_tanh", _lecun_tanh),
+        _make("erf", jax.scipy.special.erf),
+        _make("sigmoid", jax.nn.sigmoid),
+        _make("hard_tanh", _hard_tanh, (-1.0, 1.0)),
+        _make("hard_sigmoid", _hard_sigmoid, (-3.0, 3.0)),
+        _make("hard_swish", _hard_swish, (-3.0, 3.0)),
+        _make("hard_shrink", _hard_shrink, lambda threshold: (-threshold, threshold), steps=(True, True),
+              defaults={"threshold": 0.5}),
+        _make("soft_shrink", _soft_shrink, lambda threshold: (-threshold, threshold), defaults={"threshold": 0.5}),
+        _make("sin", jnp.sin, closed=Sinusoid(-1)),
+        _make("cos", jnp.cos, closed=Sinusoid(+1)),
+        _make("gaussian", _gaussian, scale=0.7),
+        _make("sign", _sign, (0.0,), steps=(True,), closed=TwoLevels(-1.0)),
+        _make("step", _step, (0.0,), steps=(True,), closed=TwoLevels(0.0)),
+        _make("quadratic", _quadratic),
+    )
+}
+"""Constructors by name: NAMED["leaky_relu"](0.2)."""
+
+_ALIASES = {"swish": "silu", "identity": "linear", "id": "linear", "hardtanh": "hard_tanh", "logistic": "sigmoid",
+            "relu2": "squared_relu", "heaviside": "step", "lrelu": "leaky_relu"}
+
+# mf.Activation.leaky_relu(0.2) reads better than a second import.
+for _name, _construct in NAMED.items():
+    setattr(Activation, _name, staticmethod(_construct))
+
+
+def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
+    """The `Activation` of a name, a JAX callable, an expression in x, or an Activation.
+
+    Names take their parameters as keywords, and so do the free names of an expression. A callable's kinks are looked
+    for on [-32, 32]; where that is not enough, declare them with `mf.Activation(fn, kinks=...)`. InputError for an
+    unknown name (with the nearest), an expression that is not arithmetic, a callable that is not elementwise or that
+    returns NaN.
+
+    >>> activation("leaky_relu", slope=0.2)
+    Activation('leaky_relu', slope=0.2)
+    >>> activation("where(x > 0, x, a * x)", a=0.1).kinks
+    (0.0,)
+    """
+    if isinstance(phi, Activation):
+        return phi
+    if isinstance(phi, str):
+        name = phi.strip()
+        if _ALIASES.get(name, name) in NAMED:
+            return NAMED[_ALIASES.get(name, name)](**params)
+        if is_expression(name):
+            return _from_expression(name, params)
+        near = difflib.get_close_matches(name, [*NAMED, *_ALIASES], n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else "`meanfield activations` lists the names"
+        raise InputError(f"activation={phi!r} is not a known name; {hint}")
+    if callable(phi):
+        return _from_callable(phi)
+    raise InputError(f"activation={phi!r} must be a name, a callable, an expression in x or an mf.Activation")
+
+
+@lru_cache(maxsize=256)
+def _from_callable(fn: Callable) -> Activation:
+    name = getattr(fn, "__name__", type(fn).__name__).strip("<>")
+    found = inspect_callable(fn, f"activation={name}")
+    return Activation(fn, {}, found.kinks, found.steps, found.scale, name=name)
+
+
+def _from_expression(text: str, params: dict[str, Any]) -> Activation:
+    fn, names = parse(text)
+    missing, extra = [n for n in names if n not in params], [n for n in params if n not in names]
+    if missing or extra:
+        what = f"needs a value for {', '.join(missing)}" if missing else f"has no parameter {', '.join(extra)}"
+        raise InputError(f"activation={text!r} {what}; pass the free names as keywords")
+    found = _inspect_expression(text, tuple((n, _concrete(params[n])) for n in names))
+    return Activation(fn, dict(params), found.kinks, found.steps, found.scale, name=text)
+
+
+def _concrete(value: Any) -> float:
+    if isinstance(value, jax.core.Tracer):
+        raise InputError(
+            "the parameters of an expression must be numbers where its kinks are looked for; build the activation "
+            "outside jit and replace the leaves, or declare mf.Activation(fn, params, kinks)"
+        )
+    return float(value)
+
+
+@lru_cache(maxsize=256)
+def _inspect_expression(text: str, values: tuple) -> Any:
+    fn, _ = parse(text)
+    return inspect_callable(lambda x: fn(x, **dict(values)), f"activation={text!r}")

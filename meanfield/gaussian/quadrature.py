@@ -1,0 +1,128 @@
+"""E[f(x)] for x ~ N(mean, std^2), by one composite Gauss-Legendre rule that follows f.
+
+Plain Gauss-Hermite is the wrong rule where f has a kink, or bends on a scale much shorter than std: 64 nodes give
+E[tanh'^2] wrong by 9% at q = 10. Here the real line is cut into panels: evenly over the reach of the Gaussian, at
+every kink, and evenly in t around the origin where x = scale * sinh(t), so that panels shrink geometrically towards
+where activations bend. All of it is arithmetic on arrays, so that one compiled program serves
+every mean, std and kink position, under jit, vmap and grad.
+
+Differentiation needs no rule of its own. Smooth edges are held (the integral does not depend on them); edges at kinks
+move with the kink, so the derivative of the sum contains exactly the boundary terms of Leibniz' rule. A slope jump of
+phi therefore contributes its delta to phi'', and a value jump its delta to phi'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+NODES = 16
+PANELS = 24
+_EVEN, _GRADED = 8, 1.3
+REACH = 10.5
+"""Standard deviations kept on either side; what is cut off is below 1e-24 of a bounded integrand."""
+
+_T, _ = np.polynomial.legendre.leggauss(NODES)
+# Column k turns values times weights at the nodes into the k-th Legendre coefficient.
+_LEGENDRE = np.polynomial.legendre.legvander(_T, NODES - 1) * (2 * np.arange(NODES) + 1) / 2
+
+
+class Rule(NamedTuple):
+    """Nodes and weights of a Gaussian expectation: E[f(x)] = sum(weight * f(x)), shapes (panels, nodes)."""
+
+    x: Array
+    z: Array
+    weight: Array
+
+
+class Estimate(NamedTuple):
+    """A value and a bound on its absolute error."""
+
+    value: Array
+    error: Array
+
+
+def legendre_panels(edges: Array, nodes: int = NODES) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights on consecutive intervals: two arrays (len(edges) - 1, nodes)."""
+    lo, hi = edges[:-1, None], edges[1:, None]
+    half = (hi - lo) / 2
+    t, weights = (jnp.asarray(a, edges.dtype) for a in np.polynomial.legendre.leggauss(nodes))
+    return (lo + hi) / 2 + half * t, half * weights
+
+
+@partial(jax.jit, static_argnames=("panels", "nodes", "reach"))
+def gaussian_rule(
+    mean: Array, std: Array, kinks: Array, scale: Array, panels: int = PANELS, nodes: int = NODES, reach: float = REACH
+) -> Rule:
+    """The composite rule for N(mean, std^2), cut at `kinks`, graded towards 0 on the length `scale`.
+
+    `mean`, `std` and `scale` are scalars, `kinks` has shape (k,); the rule has panels + k panels of `nodes` nodes and
+    keeps `reach` standard deviations on either side. A std of 0 is legal and puts every node on the mean.
+    """
+    dtype = jnp.result_type(mean, std, kinks)
+    safe = jnp.maximum(std, jnp.finfo(dtype).tiny ** 0.5)
+    held_mean, held_std = lax.stop_gradient((mean, safe))
+    # The centre of the grading is the origin of x, kept inside the range so that z = centre + ... does not cancel.
+    centre = jnp.clip(-held_mean / held_std, -reach, reach)
+    width = jnp.clip(scale / held_std, 1e-12, 1e6)
+    even = jnp.linspace(-reach, reach, _EVEN + 1, dtype=dtype)
+    lo, hi = (jnp.arcsinh((jnp.clip(centre + s, -reach, reach) - centre) / width) for s in (-_GRADED, _GRADED))
+    graded = lo + (hi - lo) * jnp.linspace(0.0, 1.0, panels - _EVEN, dtype=dtype)
+    at_kinks = jnp.clip((kinks - mean) / safe, -reach, reach)
+    edges = jnp.arcsinh((jnp.concatenate([even, at_kinks]) - centre) / width)
+    edges = jnp.sort(jnp.concatenate([edges, graded]))
+    t, dt = legendre_panels(edges, nodes)
+    # sinh and cosh from one expm1, which keeps the digits of small t.
+    m = jnp.expm1(t)
+    z = centre + width * (m + m / (1 + m)) / 2
+    weight = dt * width * (1 + m * m / (2 * (1 + m))) * jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    return Rule(mean + std * z, z, weight)
+
+
+@jax.jit
+def estimate(weight: Array, values: Array) -> Estimate:
+    """sum(weight * values) of a rule, with a bound on its error; arrays (panels, nodes).
+
+    On each panel the Legendre coefficients of the integrand decay geometrically where it is smooth; their decay from
+    the middle of the list to its end is carried on to degree 2n, where a rule of n nodes first errs. Added to it are
+    the rounding of the sum, and the integrand at the two ends of the range, which tells of growth that the Gaussian
+    does not tame: where that is more than a thousandth of the whole, the expectation does not exist and is inf.
+    """
+    terms = weight * values
+    value = jnp.sum(terms)
+    eps, tiny = jnp.finfo(terms.dtype).eps, jnp.finfo(terms.dtype).tiny
+    size = jnp.sum(jnp.abs(terms))
+    coefficients = jnp.abs(terms @ jnp.asarray(_LEGENDRE, terms.dtype))
+    last = jnp.max(coefficients[:, -2:], axis=1)
+    middle = jnp.max(coefficients[:, NODES // 2 - 2 : NODES // 2], axis=1)
+    truncation = 10 * jnp.sum(last * jnp.minimum(1.0, last / jnp.maximum(middle, tiny)) ** 2)
+    tail = jnp.abs(terms[0, 0]) + jnp.abs(terms[-1, -1])
+    grows = ~jnp.isfinite(value) | (tail > 1e-3 * size)
+    value = jnp.where(grows & (size != 0), jnp.where(value < 0, -jnp.inf, jnp.inf), value)
+    # Rounding enters per term (nodes, weights, f) and in the sum; 8 ulp of the sum of sizes covers both.
+    return Estimate(value, jnp.where(grows & (size != 0), jnp.inf, truncation + 8 * eps * size + 10 * tail))
+
+
+def expectation(f: Callable[[Array], Array], q: Array, kinks: Array | tuple = (), scale: float = 1.0) -> Estimate:
+    """E[f(x)], x ~ N(0, q), with a bound on its absolute error.
+
+    f maps arrays elementwise; `kinks` lists where f or a derivative of it jumps; `scale` is the length on which f
+    bends near the origin (1 for tanh). Follows the dtype of q. Shapes: q () -> value (), error ().
+
+    >>> float(round(expectation(lambda x: x**2, 2.0).value, 5))
+    2.0
+    """
+    q = jnp.asarray(q, float) if not hasattr(q, "dtype") else q
+    rule = gaussian_rule(jnp.zeros_like(q), jnp.sqrt(q), jnp.asarray(kinks, q.dtype), scale)
+    return estimate(rule.weight, f(rule.x))
+
+
+def derivative(f: Callable[[Array], Array], x: Array) -> Array:
+    """f'(x) of an elementwise f, by forward differentiation."""
+    return jax.jvp(f, (x,), (jnp.ones_like(x),))[1]

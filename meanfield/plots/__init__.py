@@ -1,0 +1,14 @@
+"""Pictures: functions that draw a result on an Axes and return the Axes.
+
+What lives here takes a finished result and draws it: theory as a line, measurement as points with error bars.
+Nothing here computes a quantity of the theory, shows a window, or changes matplotlib's global style. The colours
+mean the same everywhere: red is chaotic, blue is ordered, black is critical.
+"""
+
+from .depth_scales import depth_scales
+from .edge_of_chaos import edge_of_chaos
+from .phase_diagram import phase_diagram
+from .trainability import trainability
+from .trajectory import trajectory
+
+__all__ = ["depth_scales", "edge_of_chaos", "phase_diagram", "trainability", "trajectory"]

@@ -1,0 +1,63 @@
+"""What the pictures share: an Axes to draw on, cell edges, and a line that shows where it is stable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+
+def axes_or_new(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
+    """The Axes given, or one of a new figure of `size` inches where none is.
+
+    >>> from matplotlib.figure import Figure
+    >>> mine = Figure().subplots()
+    >>> axes_or_new(mine) is mine
+    True
+    """
+    if ax is not None:
+        return ax
+    # pyplot only here: a caller who brings an Axes never loads a window system.
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def cell_edges(centres: Any) -> np.ndarray:
+    """Edges (n + 1,) of the cells around `centres` (n,), halfway between neighbours; one centre gets width 1.
+
+    >>> cell_edges([1.0, 2.0, 4.0]).tolist()
+    [0.5, 1.5, 3.0, 5.0]
+    """
+    centres = np.atleast_1d(np.asarray(centres, float))
+    if centres.size == 1:
+        return np.array([centres[0] - 0.5, centres[0] + 0.5])
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def critical_line(ax: Axes, curve: Any, color: Any = "black", label: str | None = None) -> None:
+    """Draw an edge of chaos over (sigma_w, sigma_b): solid where `curve.stable`, dashed where it is not.
+
+    `curve` has `sigma_w`, `sigma_b`, `stable`, each (n,), in the order of its parameter q*; NaN breaks the line.
+    A curve that is a single point (ReLU's) is a dot.
+    """
+    x, y = np.asarray(curve.sigma_w, float), np.asarray(curve.sigma_b, float)
+    stable = np.asarray(curve.stable, bool)
+    seen = np.isfinite(x) & np.isfinite(y)
+    if not seen.any():
+        return
+    if np.ptp(x[seen]) < 1e-9 and np.ptp(y[seen]) < 1e-9:
+        # Half of the dot lies outside a box that ends at sigma_b = 0, where ReLU's point is.
+        ax.plot(x[seen][:1], y[seen][:1], "o", color=color, label=label, clip_on=False, zorder=3)
+        return
+    # A segment is solid where both of its ends are, so that the two styles meet in a shared point.
+    whole = stable[:-1] & stable[1:]
+    for chosen, style, note in ((whole, "-", ""), (~whole, "--", " (variance-unstable)")):
+        keep = np.zeros(len(x), bool)
+        keep[:-1] |= chosen
+        keep[1:] |= chosen
+        if (keep & seen).any():
+            name = None if label is None else label + note
+            ax.plot(np.where(keep, x, np.nan), np.where(keep, y, np.nan), style, color=color, lw=1.8, label=name)

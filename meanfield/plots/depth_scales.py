@@ -1,0 +1,40 @@
+"""Depth scales along a line through the phase diagram."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from .canvas import axes_or_new
+
+
+def depth_scales(x: Any, result: Any, ax: Axes | None = None, xlabel: str = r"$\sigma_w$") -> Axes:
+    """Draw xi_c, xi_q and |xi_grad|, in layers, against `x` (n,) on a log scale; returns the Axes.
+
+    `result` is a `meanfield.fixed_point` over n values, with `xi_c`, `xi_q`, `xi_grad` each (n,). Where gradients
+    grow, xi_grad is negative: it is drawn dashed. Infinite and undefined values leave a gap.
+
+    >>> from types import SimpleNamespace as Result
+    >>> from matplotlib.figure import Figure
+    >>> result = Result(xi_c=[3.0, 9.0], xi_q=[2.0, 4.0], xi_grad=[5.0, -5.0])
+    >>> depth_scales([1.0, 1.5], result, Figure().subplots()).get_yscale()
+    'log'
+    """
+    ax = axes_or_new(ax)
+    x, grad = np.asarray(x, float), np.asarray(result.xi_grad, float)
+    curves = [
+        (result.xi_c, "black", "-", r"$\xi_c$"),
+        (result.xi_q, "C0", "-", r"$\xi_q$"),
+        (np.where(grad > 0, grad, np.nan), "C3", "-", r"$\xi_\nabla$, vanishing"),
+        (np.where(grad < 0, -grad, np.nan), "C3", "--", r"$-\xi_\nabla$, exploding"),
+    ]
+    for values, color, style, label in curves:
+        values = np.asarray(values, float)
+        values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+        if np.isfinite(values).any():
+            ax.plot(x, values, style, color=color, label=label)
+    ax.set(xlabel=xlabel, ylabel="depth scale (layers)", yscale="log")
+    ax.legend()
+    return ax

@@ -1,0 +1,72 @@
+"""The map of what trains: accuracy over sigma_w and depth, with multiples of the theory's depth scale."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from meanfield.errors import InputError
+
+from .canvas import axes_or_new, cell_edges
+
+__all__ = ["trainability"]
+
+
+def trainability(
+    result, ax: Axes | None = None, multiples: Sequence[float] = (6,), *, of: str = "train_accuracy"
+) -> Axes:
+    """Draw a `meanfield.Trainability` as a heat map: sigma_w on x, depth on y, the mean accuracy over seeds in colour.
+
+    Dashed over it, n xi_c for each n of `multiples`: Schoenholz et al. 2017 found networks to train up to about
+    6 xi_c. Cells without a number are hatched; a cross marks a cell in which a network diverged. `of` is
+    "train_accuracy" or "test_accuracy". Draws into `ax`, or into a new figure; returns the Axes.
+    """
+    if of not in ("train_accuracy", "test_accuracy"):
+        raise InputError(f"of={of!r} is not known; give 'train_accuracy' or 'test_accuracy'")
+    ax = axes_or_new(ax, size=(6.4, 4.4))
+    across, along = cell_edges(result.sigma_w), cell_edges(result.depths)
+    ax.patch.set(facecolor="0.9", edgecolor="0.6", hatch="///")
+    mesh = ax.pcolormesh(across, along, _seed_mean(getattr(result, of)), cmap="viridis", vmin=0.0, vmax=1.0)
+    ax.set(xlim=(across[0], across[-1]), ylim=(along[0], along[-1]))
+    _depth_scales(ax, result, multiples)
+    _divergence(ax, result)
+    sweep = result.sweep
+    ax.set_xlabel(r"$\sigma_w$")
+    ax.set_ylabel("depth (layers)")
+    title = f"{sweep.phi().name}, width {sweep.width}, $\\sigma_b$ = {sweep.sigma_b:.3g}, {sweep.steps} steps"
+    ax.set_title(title, fontsize="medium")
+    where = "training" if of == "train_accuracy" else "test"
+    ax.figure.colorbar(mesh, ax=ax, label=f"{where} accuracy")
+    return ax
+
+
+def _depth_scales(ax, result, multiples: Sequence[float]) -> None:
+    top = ax.get_ylim()[1]
+    for n, dashes in zip(multiples, _dashes(len(multiples)), strict=True):
+        # xi_c is infinite on the critical line; the line leaves the picture there and comes back.
+        height = np.minimum(n * result.curve_xi_c, 100 * top)
+        ax.plot(result.curve_sigma_w, height, color="white", lw=1.8, ls=dashes, label=rf"{n:g} $\xi_c$")
+    if len(multiples):
+        # White lines need a dark ground in the legend too.
+        ax.legend(loc="upper right", facecolor="0.25", labelcolor="white", framealpha=0.9, handlelength=3)
+
+
+def _dashes(count: int) -> list:
+    styles = ["--", ":", "-.", (0, (1, 3))]
+    return [styles[i % len(styles)] for i in range(count)]
+
+
+def _divergence(ax, result) -> None:
+    rows, columns = np.nonzero(result.diverged.any(axis=-1))
+    if len(rows):
+        ax.plot(result.sigma_w[columns], result.depths[rows], "x", color="crimson", ms=5, label="_diverged")
+
+
+def _seed_mean(values: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a cell with no finished seed stays NaN, as it should
+        return np.ma.masked_invalid(np.nanmean(values, axis=-1))
+

@@ -1,0 +1,284 @@
+"""Fixed points of a block: q*, c*, the susceptibilities there, and the depth scales that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ..errors import InputError
+from ..gaussian.control import branch, is_traced, repeat_while
+from .block import Block, check_block
+from .correlation import attach, fixed_gap, slope_at_gap
+from .kernel import Kernel
+from .precision import host_float64
+from .result import Result
+from .roots import bracketed_newton, brackets, polish, significant_signs
+from .status import Phase, Status
+
+_CONVERGED, _ZERO, _INVARIANT, _DIVERGES, _CYCLES = range(5)
+_SETTLING = 64
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, repr=False)
+class FixedPoint(Result):
+    """What `fixed_point` returns; every field a scalar, all_q and all_chi_q of shape (5,).
+
+    q_star, c_star, one_minus_c_star : where the variance and correlation maps end
+    chi_1, chi_1_minus_1             : perpendicular susceptibility, what gradients see; slope of the c-map at c = 1
+    chi_c                            : the same at c*
+    chi_q                            : dq'/dq at q*, the parallel susceptibility
+    xi_c, xi_q, xi_grad              : -1/ln chi_c, -1/ln|chi_q|, -1/ln chi_1, in layers; xi_grad < 0 where they grow
+    phase, status                    : see `Phase`, `Status`
+    q_error                          : bound on |q_star - exact|
+    all_q, all_chi_q                 : every fixed point of the variance map, ascending, NaN-padded
+    """
+
+    q_star: Any
+    c_star: Any
+    one_minus_c_star: Any
+    chi_1: Any
+    chi_1_minus_1: Any
+    chi_c: Any
+    chi_q: Any
+    xi_c: Any
+    xi_q: Any
+    xi_grad: Any
+    phase: Phase
+    status: Status
+    q_error: Any
+    all_q: Any
+    all_chi_q: Any
+
+
+def fixed_point(block: Block, q0: Any = 1.0) -> FixedPoint:
+    """The fixed point that a block's iteration reaches from variance q0, with both susceptibilities.
+
+    q* = V(q*), chi_1 = d gap'/d gap at gap 0, c* the stable fixed point of the correlation map (Poole et al. 2016),
+    xi = -1/ln chi (Schoenholz et al. 2017). For an MLP chi_1 = sigma_w^2 E[phi'^2]. Differentiable in every leaf of the
+    block, under jit and vmap. Raises InputError for an illegal sigma or q0; where the theory defines no number it is
+    NaN and `status` says why. Float64 on the host: q* to 1e-12 relative, or what its conditioning
+    2^-52 / |1 - chi_q| allows.
+
+    >>> import meanfield as mf
+    >>> point = mf.fixed_point(mf.MLP("tanh", sigma_w=2**0.5, sigma_b=0.05**0.5))
+    >>> print(f"{point.q_star:.6f} {point.c_star:.6f} {point.xi_c:.2f} {point.phase}")
+    0.721762 0.744082 25.21 chaotic
+    """
+    check_block(block)
+    if not is_traced(q0) and not (np.ndim(q0) == 0 and np.isfinite(q0) and q0 >= 0):
+        raise InputError(f"q0={q0} must be a finite variance >= 0")
+    return _fixed_point(block, q0)
+
+
+@host_float64
+def _fixed_point(block: Block, q0: Any) -> FixedPoint:
+    return solve(block, q0)
+
+
+def variance(block: Block, q: Array) -> Array:
+    """V(q): the variance one block later."""
+    return block(Kernel.single(q)).q1
+
+
+def chi_parallel(block: Block, q: Array) -> Array:
+    """dV/dq."""
+    return jax.jvp(partial(variance, block), (q,), (jnp.ones_like(q),))[1]
+
+
+def chi_perpendicular(block: Block, q: Array) -> Array:
+    """d gap'/d gap at gap 0 and variance q."""
+    return block(Kernel.coincident(q)).gap
+
+
+def scan_grid(dtype: Any) -> np.ndarray:
+    """The variances at which V(q) - q is looked at: twenty a decade where fixed points are, four where they rarely are."""
+    low = -28 if dtype == np.float64 else -12
+    coarse = np.arange(low, -8, 0.25), np.arange(-8, 10, 0.05), np.arange(10, 16.01, 0.25)
+    return 10.0 ** np.concatenate(coarse)
+
+
+class Variances(NamedTuple):
+    """The variance half of a fixed point: everything that one input decides."""
+
+    q_star: Array
+    q: Array  # q_star where there is one, 1 elsewhere, so that no NaN enters a derivative
+    status: Array
+    phase: Array
+    chaotic: Array  # a finite fixed point where nearby inputs separate
+    chi_1: Array
+    chi_q: Array
+    q_error: Array
+    all_q: Array
+    all_chi_q: Array
+
+
+def solve(block: Block, q0: Array) -> FixedPoint:
+    """`fixed_point` in the arguments' own dtype, without checks."""
+    return solve_correlation(block, solve_variance(block, jnp.asarray(q0)))
+
+
+def solve_variance(block: Block, q0: Array) -> Variances:
+    """q*, its status, and the susceptibilities there."""
+    settled = _settle(block, q0)
+    roots, signs = _all_roots(block, q0.dtype)
+    q_star, status = _reached(block, q0, settled, roots, signs)
+    finite = (status == _CONVERGED) | (status == _ZERO) | (status == _INVARIANT)
+    q = jnp.where(finite, q_star, 1.0)
+    q_limit = jnp.maximum(q, 1e-26 if q.dtype == jnp.float64 else 1e-14)
+    missing = jnp.isnan(roots)
+    slopes = jax.vmap(partial(chi_parallel, block))(jnp.append(jnp.where(missing, 1.0, roots), q_limit))
+    chi_q = slopes[-1]
+    status = jnp.where((status == _CONVERGED) & (chi_q < -1) & (jnp.abs(settled - q) > 1e-3 * q), _CYCLES, status)
+    known = finite & (status != _CYCLES)
+    chi_1 = chi_perpendicular(block, q)
+    q_error = block(Kernel.single(q)).error / jnp.maximum(jnp.abs(1 - chi_q), jnp.finfo(q.dtype).eps)
+    q_error = jnp.where(status == _INVARIANT, 0.0, q_error)
+    phase = _phase(block, q, chi_1, q_error, status, known)
+    chaotic = (phase == 2) & (status == _CONVERGED)
+    all_chi_q = jnp.where(missing, jnp.nan, slopes[:-1])
+    return Variances(q_star, q, status, phase, chaotic, chi_1, chi_q, q_error, roots, all_chi_q)
+
+
+def _settle(block: Block, q0: Array) -> Array:
+    """q after a good number of layers from q0; the direction rule of `_reached` does the rest."""
+    held = lax.stop_gradient(block)
+    limit = jnp.finfo(q0.dtype).max ** 0.25
+
+    def step(state: tuple) -> tuple:
+        i, q, _ = state
+        new = jnp.minimum(variance(held, q), limit)
+        return i + 1, new, jnp.abs(new - q) <= 4 * jnp.finfo(q.dtype).eps * q
+
+    state = (jnp.int32(0), lax.stop_gradient(q0), jnp.array(False))
+    return repeat_while(lambda state: (state[0] < _SETTLING) & ~state[2], step, state)[1]
+
+
+def _excess(block: Block, q: Array) -> Array:
+    return variance(block, q) - q
+
+
+def _all_roots(block: Block, dtype: Any) -> tuple[Array, Array]:
+    """Every fixed point of V in the range of the grid, ascending, NaN-padded; and the signs of V(q) - q on the grid."""
+    grid = jnp.asarray(scan_grid(dtype), dtype)
+    held = lax.stop_gradient(block)
+    image = jax.vmap(partial(variance, held))(grid)
+    zero = jnp.zeros((), dtype)
+    # Near q = 0 the slope there decides what rounding hides: relu6 at sigma_w^2 = 2 (1 + 2^-52) has a fixed point.
+    below = jnp.where(variance(held, zero) > 0, 1.0, jnp.sign(chi_perpendicular(held, zero) - 1))
+    signs = significant_signs(image - grid, 64 * jnp.finfo(dtype).eps * grid, below)
+    lo, hi = brackets(signs, jnp.log(grid))
+
+    def log_excess(s: Array) -> tuple[Array, Array]:
+        q = jnp.exp(s)
+        image, slope = jax.vmap(partial(_value_and_slope, held))(q)
+        return (image - q) / q, slope - image / q
+
+    roots = jnp.exp(bracketed_newton(log_excess, lo, hi))
+    if is_traced((block, roots)):
+        # Only a caller's own transformation can want derivatives.
+        return jax.vmap(lambda q: polish(partial(_excess, block), q, 2))(roots), signs
+    # log q has |log q| times fewer digits than q: one step in q itself.
+    image, slope = jax.vmap(partial(_value_and_slope, held))(roots)
+    return roots - jnp.where(slope != 1, (image - roots) / jnp.where(slope != 1, slope - 1, 1.0), 0.0), signs
+
+
+def _value_and_slope(block: Block, q: Array) -> tuple[Array, Array]:
+    return jax.jvp(partial(variance, block), (q,), (jnp.ones_like(q),))
+
+
+def _reached(block: Block, q0: Array, settled: Array, roots: Array, signs: Array) -> tuple[Array, Array]:
+    """The fixed point that the iteration ends at, and its status.
+
+    After the first layers the iterate moves towards the nearest fixed point in the direction of V(q) - q, which is
+    where a monotone V takes it; a V that falls spirals in around its only fixed point.
+    """
+    held = lax.stop_gradient(roots)
+    eps = jnp.finfo(q0.dtype).eps
+    excess = lax.stop_gradient(_excess(block, settled))
+    at_root = jnp.abs(held - settled) <= 1e-6 * held
+    up = jnp.where(excess > 0, held > settled, held < settled)
+    candidate = at_root | up
+    distance = jnp.where(candidate, jnp.abs(jnp.log(held / jnp.maximum(settled, 1e-30))), jnp.inf)
+    distance = jnp.where(at_root, 0.0, distance)
+    best = jnp.argmin(jnp.where(jnp.isnan(distance), jnp.inf, distance))
+    exists = jnp.any(candidate)
+    invariant = jnp.all(signs == 0)
+    resting = (variance(block, jnp.zeros_like(q0)) == 0) & ((excess <= 0) | (settled < 1e-26))
+    stuck = jnp.abs(excess) <= 4 * eps * settled
+    grows = ~jnp.isfinite(excess) | (excess > 0)
+    status = jnp.where(exists, _CONVERGED, jnp.where(grows, _DIVERGES, jnp.where(resting | stuck, _ZERO, _DIVERGES)))
+    status = jnp.where(settled == 0, _ZERO, status)
+    status = jnp.where(invariant & (q0 > 0), _INVARIANT, status)
+    q_star = jnp.select(
+        [status == _CONVERGED, status == _ZERO, status == _INVARIANT],
+        [roots[best], jnp.zeros_like(q0), q0],
+        jnp.inf,
+    )
+    return q_star, status
+
+
+def _phase(block: Block, q: Array, chi_1: Array, q_error: Array, status: Array, known: Array) -> Array:
+    """By the sign of chi_1 - 1, and critical where that is within its own error."""
+    slope = jax.jvp(partial(chi_perpendicular, block), (q,), (jnp.ones_like(q),))[1]
+    slope = jnp.where(jnp.isfinite(slope) & (q > 0), slope, 0.0)
+    error = lax.stop_gradient(8 * jnp.finfo(q.dtype).eps * (1 + jnp.abs(chi_1)) + jnp.abs(slope) * q_error)
+    by_chi = jnp.where((jnp.abs(chi_1 - 1) <= error) & jnp.isfinite(chi_1), 1, jnp.where(chi_1 < 1, 0, 2))
+    by_chi = jnp.where(status == _INVARIANT, 1, by_chi)
+    return jnp.where(known, by_chi, jnp.where(status == _DIVERGES, 3, 4))
+
+
+def depth_scale(chi: Array) -> Array:
+    """-1/ln|chi|, in layers: 0 at chi = 0, inf at |chi| = 1, negative above, NaN where chi is infinite; exact near 1 through log1p."""
+    size = jnp.abs(chi)
+    positive = jnp.where(size > 0, size, 1.0)
+    log = jnp.where(positive > 0.5, jnp.log1p(positive - 1), jnp.log(positive))
+    scale = -1 / jnp.where(log == 0, 1.0, log)
+    return jnp.where(size == 0, 0.0, jnp.where(log == 0, jnp.inf, jnp.where(jnp.isinf(size), jnp.nan, scale)))
+
+
+def solve_correlation(block: Block, variances: Variances) -> FixedPoint:
+    """c* and what follows from it."""
+    v = variances
+    gap = fixed_gap(block, v.q, v.chi_1, v.chaotic)
+    if is_traced((block, v.q)):
+        gap = attach(block, v.q, gap, v.chaotic)
+    inside = jnp.where(v.chaotic, gap, 0.5 * v.q)
+    chi_c = branch(v.chaotic, lambda: slope_at_gap(block, v.q, inside), lambda: v.chi_1)
+    return _assemble(v, gap / jnp.where(v.q > 0, v.q, 1.0), chi_c)
+
+
+@jax.jit
+def _assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
+    """Every field, NaN where the theory defines no number."""
+    known = (v.status == _CONVERGED) | (v.status == _ZERO) | (v.status == _INVARIANT)
+    pair = known & (v.status != _ZERO)
+    invariant = v.status == _INVARIANT
+
+    def where(condition: Array, value: Array) -> Array:
+        return jnp.where(condition, value, jnp.nan)
+
+    e = where(pair, e)
+    return FixedPoint(
+        q_star=where(v.status != _CYCLES, v.q_star),
+        c_star=1 - e,
+        one_minus_c_star=e,
+        chi_1=where(known, v.chi_1),
+        chi_1_minus_1=where(known, v.chi_1 - 1),
+        chi_c=where(pair, chi_c),
+        chi_q=where(known, v.chi_q),
+        xi_c=where(pair, jnp.where(invariant, jnp.inf, depth_scale(chi_c))),
+        xi_q=where(known, jnp.where(invariant, jnp.inf, depth_scale(v.chi_q))),
+        xi_grad=where(known, depth_scale(v.chi_1)),
+        phase=Phase(v.phase.astype(jnp.int8)),
+        status=Status(v.status.astype(jnp.int8)),
+        q_error=where(known, v.q_error),
+        all_q=v.all_q,
+        all_chi_q=v.all_chi_q,
+    )

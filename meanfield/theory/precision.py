@@ -1,0 +1,54 @@
+"""Float64 for calls from the host, the caller's own dtype under a trace: one decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..gaussian.control import is_traced
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """Every numeric leaf as an array of one dtype, so that ints, floats and arrays compile once."""
+
+    def one(leaf: Any) -> Any:
+        if isinstance(leaf, jax.core.Tracer):
+            return leaf.astype(dtype)
+        return np.asarray(leaf, dtype) if isinstance(leaf, (bool, int, float, np.generic, np.ndarray, jax.Array)) else leaf
+
+    return jax.tree.map(one, tree)
+
+
+def host_float64(compute: F) -> F:
+    """Decorate a function of pytrees: on the host it runs in float64 and returns NumPy, traced it follows its arguments.
+
+    A float64 JAX array outside the scope would turn float32 at the caller's first `1 - c`; hence NumPy. The caller's
+    global precision flag is neither needed nor changed. Keyword arguments are static. Where the default device has no
+    good float64 (TPU, Metal) host calls run on the CPU.
+    """
+
+    @wraps(compute)
+    def wrapper(*args: Any, **static: Any) -> Any:
+        if is_traced(args):
+            dtypes = [leaf.dtype for leaf in jax.tree.leaves(args) if isinstance(leaf, jax.core.Tracer)]
+            floats = [d for d in dtypes if jnp.issubdtype(d, jnp.floating)]
+            dtype = jnp.result_type(*floats) if floats else jnp.zeros(()).dtype
+            # Half precision has too few digits for a fixed point: compute in float32.
+            return compute(*cast(args, jnp.promote_types(dtype, jnp.float32)), **static)
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(_float64_device()):
+            return jax.tree.map(np.asarray, compute(*cast(args, np.float64), **static))
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _float64_device() -> Any:
+    if jax.default_backend() in ("cpu", "gpu"):
+        return jax.config.jax_default_device
+    return jax.local_devices(backend="cpu")[0]

@@ -1,0 +1,13 @@
+"""Grids of trained networks: what the theory calls trainable, put to the test.
+
+A `Sweep` says what to train, `train` does it and returns a `Trainability`, `Sweep.cost` says beforehand what it
+takes. The networks here are arrays and a scan, built for training hundreds at once; networks for users live in
+`networks`, what a network does before training in `measure`, and the drawing of the map in `plots`.
+"""
+
+from meanfield.training.cost import Cost
+from meanfield.training.grid import train
+from meanfield.training.sweep import Sweep
+from meanfield.training.trainability import Trainability
+
+__all__ = ["Cost", "Sweep", "Trainability", "train"]

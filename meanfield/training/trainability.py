@@ -1,0 +1,189 @@
+"""The result of a sweep: what every network reached, beside the depth to which the theory lets it train."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from meanfield.errors import InputError
+from meanfield.training.sweep import Sweep
+
+__all__ = ["MEASURED", "Trainability"]
+
+MEASURED = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "diverged", "finished")
+THEORY = ("xi_c", "xi_grad", "chi_1")
+_LONG = {
+    "train_accuracy": "accuracy on the training set",
+    "test_accuracy": "accuracy on the test set",
+    "train_loss": "cross-entropy on the training set, nats",
+    "test_loss": "cross-entropy on the test set, nats",
+    "diverged": "the loss was not finite at some step",
+    "finished": "the network was trained to the end",
+    "xi_c": "depth scale of the correlation, layers",
+    "xi_grad": "depth scale of the gradients, layers, negative where they grow",
+    "chi_1": "perpendicular susceptibility at q*",
+    "curve_xi_c": "depth scale of the correlation on a finer grid of sigma_w, layers",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainability:
+    """What `meanfield.train` returns; axes (depth, sigma_w, seed) as `sweep.shape` has them.
+
+    - `train_accuracy`, `test_accuracy` (0 to 1), `train_loss`, `test_loss` (nats): float64, NaN where not finished.
+    - `diverged`, `finished`: bool. A diverged network keeps the accuracy it was measured to have, which is chance.
+    - `xi_c`, `xi_grad`, `chi_1`, each (sigma_w,): the theory at the sweep's points (Schoenholz et al. 2017).
+    - `curve_sigma_w`, `curve_xi_c`, each (k,): xi_c on a finer grid, for the line in the figure.
+
+    `complete` says whether every network is finished, `warnings` what to know before trusting the map.
+    """
+
+    sweep: Sweep
+    train_accuracy: np.ndarray
+    test_accuracy: np.ndarray
+    train_loss: np.ndarray
+    test_loss: np.ndarray
+    diverged: np.ndarray
+    finished: np.ndarray
+    xi_c: np.ndarray
+    xi_grad: np.ndarray
+    chi_1: np.ndarray
+    curve_sigma_w: np.ndarray
+    curve_xi_c: np.ndarray
+
+    @property
+    def sigma_w(self) -> np.ndarray:
+        """The sweep's sigma_w, (n,)."""
+        return np.array(self.sweep.sigma_w)
+
+    @property
+    def depths(self) -> np.ndarray:
+        """The sweep's depths in layers, (m,)."""
+        return np.array(self.sweep.depths)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every network of the grid was trained to the end."""
+        return bool(self.finished.all())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each thing that may mislead."""
+        done = int(self.finished.sum())
+        partial = () if self.complete else (f"stopped after {done} of {self.finished.size} networks",)
+        return self.sweep.warnings + partial
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON-able values under the attribute names: lists, NaN as None, infinities as words."""
+        arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "sweep"}
+        axes = {"depths": self.depths, "sigma_w": self.sigma_w}
+        plain = {name: _plain(value.tolist()) for name, value in (axes | arrays).items()}
+        return {"sweep": self.sweep.manifest(), "complete": self.complete, "warnings": list(self.warnings)} | plain
+
+    def to_xarray(self):
+        """An `xarray.Dataset` with named axes and long names; the manifest is its attribute `sweep`."""
+        import xarray
+
+        grid, line = ("depth", "sigma_w", "seed"), ("sigma_w",)
+        variables = {n: (grid, getattr(self, n), {"long_name": _LONG[n]}) for n in MEASURED}
+        variables |= {n: (line, getattr(self, n), {"long_name": _LONG[n]}) for n in THEORY}
+        variables["curve_xi_c"] = ("curve_sigma_w", self.curve_xi_c, {"long_name": _LONG["curve_xi_c"]})
+        coords = {
+            "depth": ("depth", self.depths, {"long_name": "depth", "units": "layers"}),
+            "sigma_w": ("sigma_w", self.sigma_w, {"long_name": "standard deviation of the weights times sqrt(fan_in)"}),
+            "seed": np.arange(self.sweep.seeds),
+            "curve_sigma_w": self.curve_sigma_w,
+        }
+        attrs = {"title": "trainability of deep networks", "sweep": self.sweep.to_json()}
+        return xarray.Dataset(variables, coords, attrs)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write NetCDF (.nc), atomically: a reader, or a power cut, finds the old file or the new one whole."""
+        path = Path(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        try:
+            self.to_xarray().to_netcdf(temporary, engine="scipy")
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, sweep: Sweep | None = None) -> Trainability:
+        """Read what `save` wrote. A sweep of a callable or a `Dataset` of one's own must be given again as `sweep`.
+
+        `InputError` where there is no such file, or where it is not one that `save` wrote.
+        """
+        import xarray
+
+        try:
+            with xarray.open_dataset(path, engine="scipy") as stored:
+                stored = stored.load()
+            sweep = sweep if sweep is not None else Sweep.from_json(stored.attrs["sweep"])
+            differ = sweep.differences(json.loads(stored.attrs["sweep"]))
+            names = [field.name for field in dataclasses.fields(cls) if field.name != "sweep"]
+            arrays = {name: np.asarray(stored[name]) for name in names}
+        except InputError:
+            raise
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            kind = type(error).__name__
+            raise InputError(f"path={str(path)!r} holds no saved sweep ({kind}); name another file") from None
+        if differ:
+            what = "; ".join(differ)
+            raise InputError(f"path={str(path)!r} holds another sweep ({what}); repeat it or name another file")
+        return cls(sweep=sweep, **arrays)
+
+    def plot(self, ax=None, **options):
+        """Draw the map with `meanfield.plots.trainability`; returns the Axes."""
+        from meanfield.plots.trainability import trainability
+
+        return trainability(self, ax, **options)
+
+    def __repr__(self) -> str:
+        sweep, done = self.sweep, int(self.finished.sum())
+        (sigmas, depths), data = (sweep.sigma_w, sweep.depths), sweep.manifest()["data"]
+        lines = [
+            f"Trainability of {sweep.phi().name} on {data}: {done} of {self.finished.size} networks",
+            f"  sigma_w {sigmas[0]:g} to {sigmas[-1]:g} ({len(sigmas)}), sigma_b {sweep.sigma_b:.4g}, "
+            f"depths {depths[0]} to {depths[-1]} ({len(depths)}), seeds {sweep.seeds}",
+        ]
+        if done:
+            accuracy = self.train_accuracy[self.finished]
+            lines.append(
+                f"  training accuracy {accuracy.min():.2f} to {accuracy.max():.2f}, "
+                f"diverged {int(self.diverged.sum())}"
+            )
+        return "\n".join(lines + [f"  warning: {text}" for text in self.warnings])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+jax.tree_util.register_dataclass(
+    Trainability,
+    data_fields=[field.name for field in dataclasses.fields(Trainability) if field.name != "sweep"],
+    meta_fields=["sweep"],
+)
+
+
+def _plain(value):
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else ("inf" if value > 0 else "-inf")
+    return value
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,109 @@
+"""Pictures of made-up results: what is drawn where, in which colour."""
+
+from types import SimpleNamespace as Result
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+
+from meanfield import plots
+from meanfield.plots.canvas import cell_edges
+
+
+def curve(stable=(True, True, True, True), x=(1.0, 1.2, 1.5, 2.0), y=(0.0, 0.1, 0.3, 0.6)):
+    return Result(sigma_w=np.array(x), sigma_b=np.array(y), stable=np.array(stable))
+
+
+def diagram(chi, line=None):
+    chi = np.asarray(chi, float)
+    w, b = np.linspace(0.5, 2.5, chi.shape[1]), np.linspace(0.0, 1.0, chi.shape[0])
+    return Result(sigma_w=w, sigma_b=b, chi_1=chi, critical_line=line or curve(), activation="tanh")
+
+
+def mesh_of(ax):
+    return next(c for c in ax.collections if isinstance(c, QuadMesh))
+
+
+def test_phase_diagram_colours_are_centred_at_one():
+    ax = Figure().subplots()
+    chi = np.geomspace(0.4, 5.0, 12).reshape(3, 4)
+    assert plots.phase_diagram(diagram(chi), ax) is ax
+    mesh = mesh_of(ax)
+    assert mesh.get_cmap().name == "RdBu_r"
+    assert mesh.norm(0.0) == pytest.approx(0.5)
+    np.testing.assert_allclose(mesh.get_array().reshape(3, 4), np.log10(chi))
+    red, _, blue, _ = mesh.cmap(mesh.norm(np.log10(5.0)))
+    assert red > blue  # chaotic is red
+
+
+def test_phase_diagram_axes_are_named_and_hold_the_cells():
+    ax = plots.phase_diagram(diagram(np.ones((3, 5))), Figure().subplots())
+    assert ax.get_xlabel() == r"$\sigma_w$"
+    assert ax.get_ylabel() == r"$\sigma_b$"
+    assert "tanh" in ax.get_title()
+    assert ax.get_xlim() == pytest.approx((0.25, 2.75))
+    assert len(ax.figure.axes) == 2  # the colour bar
+    assert "chi_1" in ax.figure.axes[1].get_ylabel()
+
+
+def test_cells_without_a_number_are_hatched_and_infinite_ones_are_not():
+    chi = np.array([[0.5, np.nan, np.inf, 0.0]])
+    ax = plots.phase_diagram(diagram(chi), Figure().subplots())
+    assert ax.patch.get_hatch()
+    np.testing.assert_array_equal(np.ma.getmaskarray(mesh_of(ax).get_array()).ravel(), [False, True, False, False])
+    assert "no fixed point" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_an_all_nan_diagram_still_draws():
+    plots.phase_diagram(diagram(np.full((2, 2), np.nan)), Figure().subplots())
+
+
+def test_critical_line_is_dashed_where_unstable():
+    ax = plots.edge_of_chaos(curve(stable=(False, False, True, True)), Figure().subplots())
+    solid, dashed = ax.lines
+    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    assert solid.get_color() == dashed.get_color() == "black"
+    np.testing.assert_array_equal(np.isfinite(solid.get_xdata()), [False, False, True, True])
+    np.testing.assert_array_equal(np.isfinite(dashed.get_xdata()), [True, True, True, False])
+
+
+def test_a_line_that_is_one_point_is_a_dot():
+    ax = plots.edge_of_chaos(curve(x=(2**0.5,) * 4, y=(0.0,) * 4), Figure().subplots())
+    assert [line.get_marker() for line in ax.lines] == ["o"]
+
+
+def test_several_lines_have_their_names():
+    ax = plots.edge_of_chaos({"tanh": curve(), "erf": curve()}, Figure().subplots())
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["tanh", "erf"]
+
+
+def test_trajectory_takes_one_pair_or_many():
+    layers = np.linspace(0.2, 1.0, 6)
+    one = Result(q1=layers, q2=layers, c=layers)
+    assert len(plots.trajectory(one, Figure().subplots()).lines) == 2
+    many = Result(q1=np.ones((6, 4)), q2=np.zeros((6, 4)), c=np.ones((6, 4)))
+    assert len(plots.trajectory(many, Figure().subplots()).lines) == 12
+
+
+def test_depth_scales_draws_growing_gradients_dashed():
+    result = Result(xi_c=[1.0, np.inf, 3.0], xi_q=[1.0, 2.0, np.nan], xi_grad=[4.0, np.inf, -4.0])
+    ax = plots.depth_scales([1.0, 1.5, 2.0], result, Figure().subplots())
+    dashed = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert np.nanmax(dashed[0].get_ydata()) == 4.0
+
+
+def test_without_an_axes_a_new_figure_is_made_and_the_style_is_left_alone():
+    from matplotlib import pyplot as plt
+
+    before = dict(matplotlib.rcParams)
+    ax = plots.trajectory(Result(q1=[1.0, 1.0], q2=[1.0, 1.0], c=[0.5, 0.6]))
+    assert isinstance(ax, Axes)
+    assert dict(matplotlib.rcParams) == before
+    plt.close(ax.figure)
+
+
+def test_cell_edges_of_one_centre():
+    assert cell_edges([2.0]).tolist() == [1.5, 2.5]

@@ -1,0 +1,114 @@
+"""The configuration: what it accepts, its manifest, its cost."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from meanfield.errors import InputError
+from meanfield.training import Sweep
+
+
+def test_defaults_are_the_published_setting():
+    sweep = Sweep()
+    assert sweep.sigma_b**2 == pytest.approx(0.05)  # Schoenholz et al. 2017, figure 5
+    assert sweep.sigma_w[0] ** 2 == 1.0 and sweep.sigma_w[-1] ** 2 == 4.0
+    assert sweep.depths[-1] / sweep.width <= 0.5 and sweep.warnings == ()
+
+
+def test_ranges_include_both_ends_and_lists_are_values():
+    assert Sweep(sigma_w=(1.0, 2.0, 3)).sigma_w == (1.0, 1.5, 2.0)
+    assert Sweep(sigma_w=[2.0, 1.0, 2.0]).sigma_w == (1.0, 2.0)
+    assert Sweep(sigma_w=np.array([math.sqrt(2)])).sigma_w == (math.sqrt(2),)
+    assert Sweep(sigma_w=1.5).sigma_w == (1.5,)
+    assert Sweep(depths=(2, 8, 4)).depths == (2, 4, 8)  # never a range
+
+
+def test_replacing_a_field_keeps_the_others():
+    sweep = Sweep(sigma_w=(1.0, 2.0, 3))
+    assert dataclasses.replace(sweep, width=256).sigma_w == sweep.sigma_w
+
+
+def test_manifest_survives_json():
+    sweep = Sweep(activation="relu", sigma_w=[math.sqrt(2)], depths=(3, 5), seeds=2, optimizer="adam", key=7)
+    assert Sweep.from_json(sweep.to_json()) == sweep
+    assert sweep.differences(json.loads(sweep.to_json())) == []
+
+
+def test_manifest_names_what_differs():
+    sweep = Sweep()
+    stored = json.loads(dataclasses.replace(sweep, width=256, key=1).to_json())
+    assert sweep.differences(stored) == ["width: 256 -> 128", "key: 1 -> 0"]
+
+
+def test_two_callables_of_one_name_differ():
+    def phi(x):
+        return x / (1 + x**2)
+
+    first = Sweep(activation=phi)
+
+    def phi(x):
+        return 2 * x / (1 + x**2)
+
+    assert Sweep(activation=phi).differences(json.loads(first.to_json())) == [
+        "activation: another function of the same name"
+    ]
+
+
+def test_a_deep_narrow_grid_warns():
+    (warning,) = Sweep(depths=(8, 64), width=64).warnings
+    assert "width >= 128" in warning
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("depths", (0, 4), "depth=0"),
+        ("depths", (2.5,), "depth=2.5"),
+        ("depths", (), "depths"),
+        ("sigma_w", [-1.0], "sigma_w=-1.0"),
+        ("sigma_w", [math.nan], "sigma_w=[nan]"),
+        ("sigma_w", (1.0, math.inf, 3), "sigma_w=(1.0, inf, 3)"),
+        ("sigma_w", (1.0, 2.0, 0), "sigma_w=(1.0, 2.0, 0)"),
+        ("sigma_w", (2.0, 1.0, 3), "sigma_w=(2.0, 1.0, 3)"),
+        ("sigma_w", "wide", "sigma_w='wide'"),
+        ("sigma_b", -0.1, "sigma_b=-0.1"),
+        ("width", 0, "width=0"),
+        ("steps", True, "steps=True"),
+        ("learning_rate", 0.0, "learning_rate=0.0"),
+        ("momentum", 1.0, "momentum=1.0"),
+        ("optimizer", "sdg", "did you mean 'sgd'"),
+        ("seeds", 0, "seeds=0"),
+        ("key", -1, "key=-1"),
+        ("activation", "tanhh", "tanh"),
+        ("data", 3, "data=3"),
+        ("data", "digitz", "did you mean 'digits'"),
+    ],
+)
+def test_bad_fields_are_one_line_naming_the_field(field, value, says):
+    with pytest.raises(InputError) as caught:
+        Sweep(**{field: value})
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(InputError, match="batch_size=5000"):
+        Sweep(batch_size=5000).cost()
+
+
+def test_a_manifest_that_is_none_is_refused():
+    for text in ("{", '"words"', '{"colour": 3}'):
+        with pytest.raises(InputError, match="manifest"):
+            Sweep.from_json(text)
+
+
+def test_cost_grows_with_the_grid():
+    small = Sweep(sigma_w=(1.0, 2.0, 2), depths=(4,), width=32, steps=10).cost()
+    large = Sweep(sigma_w=(1.0, 2.0, 4), depths=(4,), width=32, steps=10).cost()
+    assert small.networks == 2 and large.networks == 4
+    # (64 + 1) 32 in the first layer, three hidden layers of (32 + 1) 32, (32 + 1) 10 in the readout
+    assert small.parameters == 2 * (65 * 32 + 3 * 33 * 32 + 33 * 10)
+    assert large.flops == pytest.approx(2 * small.flops)
+    assert 0 < small.seconds < 60 and "2 networks" in str(small)

@@ -1,0 +1,180 @@
+"""Small sweeps from end to end: numbers, resuming, interruption, refusal."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import meanfield.training.grid as grid
+from meanfield.errors import InputError
+from meanfield.training import Sweep, Trainability, train
+from meanfield.training.trainability import MEASURED
+
+TINY = Sweep(sigma_w=(1.0, 2.0, 3), depths=(2, 4), width=32, steps=12, learning_rate=0.02, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return train(TINY)
+
+
+def same(a: Trainability, b: Trainability) -> bool:
+    return all(np.array_equal(getattr(a, n), getattr(b, n), equal_nan=True) for n in MEASURED)
+
+
+def stop_before(monkeypatch, depth):
+    """Press Ctrl-C when the first chunk of `depth` begins."""
+    real = grid.train_cells
+
+    def interrupted(programs, task, at, *rest):
+        if at == depth:
+            raise KeyboardInterrupt
+        return real(programs, task, at, *rest)
+
+    monkeypatch.setattr(grid, "train_cells", interrupted)
+
+
+def test_a_tiny_sweep_learns(tiny):
+    assert tiny.complete and tiny.train_accuracy.shape == TINY.shape == (2, 3, 2)
+    assert tiny.train_accuracy.mean() > 0.4  # chance is 0.1
+    assert np.isfinite(tiny.test_loss).all() and not tiny.diverged.any()
+
+
+def test_the_key_decides_the_numbers(tiny):
+    assert same(tiny, train(TINY))
+    other = train(dataclasses.replace(TINY, key=1, depths=(2,)))
+    assert not np.array_equal(other.train_loss[0], tiny.train_loss[0])
+
+
+def test_seeds_differ(tiny):
+    assert (tiny.train_loss[..., 0] != tiny.train_loss[..., 1]).all()
+
+
+def test_theory_comes_with_the_result(tiny):
+    # xi_c of tanh at sigma_b^2 = 0.05: ordered at sigma_w = 1, chaotic at 1.5 and 2
+    assert tiny.chi_1[0] < 1 < tiny.chi_1[1] < tiny.chi_1[2]
+    assert tiny.xi_grad[0] > 0 > tiny.xi_grad[1]
+    np.testing.assert_allclose(np.interp(TINY.sigma_w, tiny.curve_sigma_w, tiny.curve_xi_c), tiny.xi_c, rtol=1e-3)
+
+
+def test_theory_matches_the_reference_point():
+    at = grid.theory(Sweep(sigma_w=[1.5811388300841898]))
+    assert at["xi_c"][0] == pytest.approx(11.79559, rel=1e-5)
+
+
+def test_ctrl_c_keeps_what_is_finished_and_resume_completes_it(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "run.nc"
+    with monkeypatch.context() as patch:
+        stop_before(patch, depth=4)
+        partial = train(TINY, path)
+    assert not partial.complete
+    assert partial.finished[0].all() and not partial.finished[1].any()
+    assert np.array_equal(partial.train_loss[0], tiny.train_loss[0]) and np.isnan(partial.train_loss[1]).all()
+    assert any("stopped after 6 of 12" in text for text in partial.warnings) and "stopped" in repr(partial)
+    assert same(Trainability.load(path), partial)
+    trained = []
+    real = grid.train_cells
+    monkeypatch.setattr(grid, "train_cells", lambda p, t, at, *rest: trained.append(at) or real(p, t, at, *rest))
+    resumed = train(TINY, path, resume=True)
+    assert set(trained) == {4}
+    assert same(resumed, tiny) and same(Trainability.load(path), tiny)
+    assert os.listdir(tmp_path) == ["run.nc"]  # no temporary file stays behind
+
+
+def test_resuming_a_complete_run_trains_nothing(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "run.nc"
+    tiny.save(path)
+    stop_before(monkeypatch, depth=2)
+    assert same(train(TINY, path, resume=True), tiny)
+
+
+def test_another_manifest_is_refused(tiny, tmp_path):
+    path = tmp_path / "run.nc"
+    tiny.save(path)
+    with pytest.raises(InputError, match="learning_rate: 0.02 -> 0.01"):
+        train(dataclasses.replace(TINY, learning_rate=0.01), path, resume=True)
+    with pytest.raises(InputError, match="exists; pass resume=True"):
+        train(TINY, path)
+    assert same(Trainability.load(path), tiny)
+
+
+@pytest.mark.parametrize("name", ["nowhere/run.nc", "run.txt", ".nc/", "folder.nc"])
+def test_bad_paths_are_found_before_training(name, tmp_path, monkeypatch):
+    (tmp_path / "folder.nc").mkdir()
+    stop_before(monkeypatch, depth=2)
+    with pytest.raises(InputError, match="path="):
+        train(TINY, f"{tmp_path}/{name}")
+    assert os.listdir(tmp_path) == ["folder.nc"]
+
+
+def test_files_that_are_not_ours_are_refused(tmp_path):
+    path = tmp_path / "run.nc"
+    path.write_text("not netcdf")
+    with pytest.raises(InputError, match="holds no saved sweep"):
+        train(TINY, path, resume=True)
+    with pytest.raises(InputError, match="resume"):
+        train(TINY, resume=True)
+
+
+def test_divergence_is_measured_and_flagged():
+    # A linear network with a step far too long runs to infinity in a few steps.
+    result = train(Sweep(activation="linear", sigma_w=[1.5], depths=(4,), width=16, steps=12, learning_rate=50.0))
+    assert result.diverged.all() and result.complete
+    assert (result.train_accuracy < 0.25).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_other_optimizers_learn(optimizer):
+    sweep = Sweep(sigma_w=[1.3], depths=(3,), width=32, steps=40, optimizer=optimizer, learning_rate=3e-3)
+    assert train(sweep).train_accuracy[0, 0, 0] > 0.6
+
+
+def test_result_goes_out_as_xarray_and_json(tiny):
+    labelled = tiny.to_xarray()
+    assert labelled.train_accuracy.dims == ("depth", "sigma_w", "seed")
+    assert labelled.train_accuracy.sel(depth=4, sigma_w=1.5, seed=1) == tiny.train_accuracy[1, 1, 1]
+    plain = json.loads(json.dumps(tiny.to_dict(), allow_nan=False))
+    assert plain["train_accuracy"][1][1][1] == tiny.train_accuracy[1, 1, 1] and plain["sweep"]["width"] == 32
+
+
+def test_the_map_is_drawn(tiny, monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    before = dict(matplotlib.rcParams)
+    ax = tiny.plot(multiples=(1, 6))
+    assert ax.get_xlabel() == r"$\sigma_w$" and "depth" in ax.get_ylabel()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [r"1 $\xi_c$", r"6 $\xi_c$"]
+    assert dict(matplotlib.rcParams) == before
+    _, own = plt.subplots()
+    assert tiny.plot(own, of="test_accuracy") is own
+    with pytest.raises(InputError, match="of="):
+        tiny.plot(of="loss")
+    plt.close("all")
+
+
+@pytest.mark.slow
+def test_several_devices_agree_with_one(tiny):
+    code = (
+        "import jax, numpy as np; from meanfield.training import Sweep, train; assert len(jax.devices()) == 4;"
+        "r = train(Sweep(sigma_w=(1.0, 2.0, 3), depths=(2, 4), width=32, steps=12, learning_rate=0.02, seeds=2));"
+        "print(r.train_loss.tolist())"
+    )
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | flags, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.array(json.loads(done.stdout)), tiny.train_loss, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_what_the_theory_calls_untrainable_does_not_train():
+    # sigma_b^2 = 0.05: 6 xi_c is 22 layers at sigma_w = 1, 42 at sigma_w = 2, and 300 near the critical 1.327.
+    result = train(Sweep(sigma_w=[1.0, 1.35, 2.0], depths=(8, 60), steps=200))
+    shallow, deep = result.train_accuracy[..., 0]
+    assert (shallow > 0.85).all()
+    assert deep[1] > 0.8 and deep[0] < 0.25 and deep[2] < 0.25
