@@ -142,7 +142,7 @@ def _outer_rule(kinks: Array, scale: Array, pair: _Pair, equal: bool, detail: De
 
     panels = detail.outer + detail.layer * centre.size
     ends = cumulative(jnp.array([-detail.reach, detail.reach], dtype))
-    target = ends[0] + (ends[1] - ends[0]) * jnp.linspace(0.0, 1.0, panels + 1, dtype=dtype)
+    target = ends[0] + (ends[1] - ends[0]) * jnp.asarray(np.linspace(0.0, 1.0, panels + 1), dtype)
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         lo, hi = bracket

@@ -71,9 +71,9 @@ def gaussian_rule(
     # The centre of the grading is the origin of x, kept inside the range so that z = centre + ... does not cancel.
     centre = jnp.clip(-held_mean / held_std, -reach, reach)
     width = jnp.clip(scale / held_std, 1e-12, 1e6)
-    even = jnp.linspace(-reach, reach, _EVEN + 1, dtype=dtype)
+    even = jnp.asarray(np.linspace(-reach, reach, _EVEN + 1), dtype)
     lo, hi = (jnp.arcsinh((jnp.clip(centre + s, -reach, reach) - centre) / width) for s in (-_GRADED, _GRADED))
-    graded = lo + (hi - lo) * jnp.linspace(0.0, 1.0, panels - _EVEN, dtype=dtype)
+    graded = lo + (hi - lo) * jnp.asarray(np.linspace(0.0, 1.0, panels - _EVEN), dtype)
     at_kinks = jnp.clip((kinks - mean) / safe, -reach, reach)
     edges = jnp.arcsinh((jnp.concatenate([even, at_kinks]) - centre) / width)
     edges = jnp.sort(jnp.concatenate([edges, graded]))

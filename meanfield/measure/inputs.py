@@ -13,18 +13,18 @@ from ..theory.block import Dense
 
 __all__ = ["InputKernel", "input_kernel", "input_pairs"]
 
-PAIRS = 8
+PAIRS = 4
 
 
 def input_pairs(x: Any = None, pairs: Any = None) -> np.ndarray:
     """Inputs as pairs: an array (2, P, d) float32.
 
     x (n, d), or (n, ...) and flattened; None takes the digits' training images. pairs: how many, of consecutive rows
-    (0, 1), (2, 3), ...; or row numbers (P, 2); None takes 8 of them, or as many as x has. InputError: x that is not
+    (0, 1), (2, 3), ...; or row numbers (P, 2); None takes 4 of them, or as many as x has. InputError: x that is not
     numeric, not finite or has fewer than two rows; rows that it does not have.
 
     >>> input_pairs().shape, input_pairs([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], pairs=[(0, 2)]).shape
-    ((2, 8, 64), (2, 1, 2))
+    ((2, 4, 64), (2, 1, 2))
     """
     x = load("digits").x_train if x is None else _numeric(x)
     most = len(x) // 2

@@ -251,11 +251,11 @@ def solve_correlation(block: Block, variances: Variances) -> FixedPoint:
         gap = attach(block, v.q, gap, v.chaotic)
     inside = jnp.where(v.chaotic, gap, 0.5 * v.q)
     chi_c = branch(v.chaotic, lambda: slope_at_gap(block, v.q, inside), lambda: v.chi_1)
-    return _assemble(v, gap / jnp.where(v.q > 0, v.q, 1.0), chi_c)
+    return assemble(v, gap / jnp.where(v.q > 0, v.q, 1.0), chi_c)
 
 
 @jax.jit
-def _assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
+def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
     """Every field, NaN where the theory defines no number."""
     known = (v.status == _CONVERGED) | (v.status == _ZERO) | (v.status == _INVARIANT)
     pair = known & (v.status != _ZERO)

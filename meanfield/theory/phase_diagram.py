@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,17 @@ import numpy as np
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
-from .block import MLP, Activate, Block, Dense, Serial, check_block
+from .block import Activate, Block, Dense, Serial, check_block
 from .critical import EdgeOfChaos, edge_of_chaos
-from .fixed_point import FixedPoint, solve_correlation, solve_variance
+from . import grid
+from .fixed_point import FixedPoint, assemble, solve, solve_variance
 from .precision import host_float64
 from .ranges import values_of
 from .result import Result
 from .status import Labels
 from .table import builder_of
 
-_CHUNK = 4096
+CHUNK = 1024
 
 
 @jax.tree_util.register_dataclass
@@ -129,31 +131,52 @@ def _activation_of(given: Any) -> Activation:
     raise InputError(f"block={given!r}: phase diagrams are drawn over the sigmas of mf.MLP(phi, sigma_w, sigma_b)")
 
 
-def _on_grid(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> FixedPoint:
-    """All fields, in chunks of a bounded size: first the variances, then the pair table they need, then the rest."""
+@host_float64
+def _on_grid(phi: Activation, sigma_w: Any, sigma_b: Any, q0: Any) -> FixedPoint:
     shape = (sigma_b.size, sigma_w.size)
     b, w = (a.ravel() for a in np.meshgrid(sigma_b, sigma_w, indexing="ij"))
-    padded = -(-w.size // _CHUNK) * _CHUNK if w.size > _CHUNK else w.size
-    w, b = (np.pad(a, (0, padded - a.size), mode="edge") for a in (w, b))
-    rows = [_solve_chunk(phi, w[i : i + _CHUNK], b[i : i + _CHUNK], q0) for i in range(0, padded, _CHUNK)]
-    return jax.tree.map(lambda *a: np.concatenate(a)[: shape[0] * shape[1]].reshape(shape + a[0].shape[1:]), *rows)
+    points = _points_by_solver(phi, w, b, q0) if phi.has_steps else _points_by_table(phi, w, b, q0)
+    return jax.tree.map(lambda a: np.asarray(a).reshape(shape + a.shape[1:]), points)
 
 
-@host_float64
-def _solve_chunk(phi: Activation, sigma_w: Any, sigma_b: Any, q0: Any) -> FixedPoint:
-    if phi.closed is None and not phi.has_steps:
-        builder = builder_of(phi)
-        variances = _variances(builder.activation(), sigma_w, sigma_b, q0)
-        q = np.asarray(variances.q)[np.asarray(variances.chaotic)]
-        if q.size:
-            builder.cover(q)
-        return _correlations(builder.activation(), sigma_w, sigma_b, variances)
+def _points_by_solver(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: Any) -> FixedPoint:
+    """Activations with value jumps have no table: closed forms in one go, others point by point."""
     if phi.closed is not None:
-        return _correlations(phi, sigma_w, sigma_b, _variances(phi, sigma_w, sigma_b, q0))
-    # A user's function with value jumps has no table: point by point.
-    blocks = [MLP(phi, w, b) for w, b in zip(sigma_w, sigma_b, strict=True)]
-    points = [solve_correlation(block, solve_variance(block, jnp.asarray(q0))) for block in blocks]
-    return jax.tree.map(lambda *a: jnp.stack(a), *points)
+        return in_chunks(partial(_solve_many, phi, q0=q0), CHUNK, sigma_w, sigma_b)
+    blocks = [_block(phi, *point) for point in zip(sigma_w, sigma_b, strict=True)]
+    return jax.tree.map(lambda *a: np.stack(a), *(solve(block, jnp.asarray(q0)) for block in blocks))
+
+
+def _points_by_table(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: Any) -> FixedPoint:
+    """The variances of all points, then the pair panels that these need, then c* panel by panel."""
+    builder = builder_of(phi)
+    scan = grid.scan_of(builder)
+    found, hard = in_chunks(partial(grid.variances, builder.table, scan, q0=q0), grid.ROWS, sigma_w, sigma_b)
+    if not builder.rising:
+        hard = np.ones_like(hard)
+    if hard.any():
+        general = in_chunks(partial(_variances, builder.activation(), q0=q0), CHUNK, sigma_w[hard], sigma_b[hard])
+        for whole, part in zip(found, general, strict=True):
+            whole[hard] = part
+    e, chi_c = np.zeros_like(found.q), found.chi_1.copy()
+    panels = np.where(found.chaotic, builder.panel_of(found.q), -1)
+    builder.cover(found.q[found.chaotic])
+    for panel in np.unique(panels[panels >= 0]):
+        (here,) = np.nonzero(panels == panel)
+        solve_pairs = partial(grid.pairs, builder.table, panel)
+        e[here], chi_c[here] = in_chunks(solve_pairs, grid.ROWS, found.q[here], found.chi_1[here])
+    return assemble(found, e, chi_c)
+
+
+def in_chunks(compute: Callable, size: int, *columns: np.ndarray) -> Any:
+    """compute(*columns) in pieces of one size, so that one program serves every grid; NumPy arrays, writable."""
+    count = columns[0].size
+    pieces = []
+    for start in range(0, count, size):
+        piece = [c[start : start + size] for c in columns]
+        short = size - piece[0].size
+        pieces.append(compute(*(np.pad(c, (0, short), mode="edge") for c in piece)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *pieces)
 
 
 @jax.jit
@@ -162,8 +185,8 @@ def _variances(phi: Activation, sigma_w: Any, sigma_b: Any, q0: Any) -> Any:
 
 
 @jax.jit
-def _correlations(phi: Activation, sigma_w: Any, sigma_b: Any, variances: Any) -> FixedPoint:
-    return jax.vmap(lambda w, b, v: solve_correlation(_block(phi, w, b), v))(sigma_w, sigma_b, variances)
+def _solve_many(phi: Activation, sigma_w: Any, sigma_b: Any, q0: Any) -> FixedPoint:
+    return jax.vmap(lambda w, b: solve(_block(phi, w, b), q0))(sigma_w, sigma_b)
 
 
 def _block(phi: Activation, sigma_w: Any, sigma_b: Any) -> Block:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -42,10 +43,15 @@ def host_float64(compute: F) -> F:
             dtype = jnp.result_type(*floats) if floats else jnp.zeros(()).dtype
             # Half precision has too few digits for a fixed point: compute in float32.
             return compute(*cast(args, jnp.promote_types(dtype, jnp.float32)), **static)
-        with jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(_float64_device()):
+        with _outside_traces(), jax.enable_x64(True), jax.default_device(_float64_device()):
             return jax.tree.map(np.asarray, compute(*cast(args, np.float64), **static))
 
     return wrapper  # type: ignore[return-value]
+
+
+def _outside_traces() -> Any:
+    """Concrete evaluation inside somebody else's jit; entered only there, since it compiles constants one by one."""
+    return jax.ensure_compile_time_eval() if isinstance(jnp.zeros(()), jax.core.Tracer) else nullcontext()
 
 
 def _float64_device() -> Any:

@@ -26,8 +26,8 @@ from ..gaussian.moments import Detail, covariances, moments
 
 _HEIGHT = 0.5
 _PANELS = 40
-_NODES = 14
-_ANGLES = 40
+_NODES = 16
+ANGLES = 40
 _MEAN_NODES = 16
 
 
@@ -40,10 +40,10 @@ def _chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 _Y_NODES, _Y_MATRIX = _chebyshev(_NODES)
-_V_NODES, _V_MATRIX = _chebyshev(_ANGLES)
+_V_NODES, _V_MATRIX = _chebyshev(ANGLES)
 
 
-def _polynomials(t: Array, count: int) -> Array:
+def polynomials(t: Array, count: int) -> Array:
     """T_0(t) ... T_{count-1}(t), stacked on a new last axis."""
     rows = [jnp.ones_like(t), t]
     for _ in range(count - 2):
@@ -54,7 +54,10 @@ def _polynomials(t: Array, count: int) -> Array:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class MomentTable(ClosedForms):
-    """Coefficients: mean, second, slope (panels, nodes); pairs (panels, nodes, angles, 2), NaN where not computed."""
+    """Coefficients: mean, second, slope (panels, nodes); pairs (panels, nodes, angles, 2), NaN where not computed.
+
+    `second` is of E[phi^2] / (q + phi(0)^2), and `error` (panels,) a bound on its relative error.
+    """
 
     mean: Any
     second: Any
@@ -62,28 +65,51 @@ class MomentTable(ClosedForms):
     pairs: Any
     at_zero: Any
     scale: Any
+    error: Any
 
     def _place(self, q: Array) -> tuple[Array, Array]:
-        """The panel of q and the y-polynomials there."""
-        root = jnp.sqrt(jnp.maximum(q, 1e-30))
-        y = jnp.arcsinh(root / self.scale) / _HEIGHT
+        """The panel of q, and q's place in it, in [-1, 1]."""
+        y = jnp.arcsinh(jnp.sqrt(jnp.maximum(q, 1e-30)) / self.scale) / _HEIGHT
         panel = jnp.clip(jnp.floor(jax.lax.stop_gradient(y)), 0, _PANELS - 1).astype(jnp.int32)
-        return panel, _polynomials(2 * (y - panel) - 1, _NODES)
+        return panel, 2 * (y - panel) - 1
+
+    def rows(self, q: Array) -> Array:
+        """The y-polynomials at q, (*shape of q, nodes)."""
+        return polynomials(self._place(q)[1], _NODES)
+
+    def _value(self, coefficients: Array, q: Array) -> Array:
+        panel, t = self._place(q)
+        return jnp.sum(coefficients[panel] * polynomials(t, _NODES), -1)
+
+    def second_and_growth(self, q: Array) -> tuple[Array, Array]:
+        """E[phi^2] and its derivative by q."""
+        return jax.jvp(lambda q: self._value(self.second, q) * (q + self.at_zero**2), (q,), (jnp.ones_like(q),))
+
+    def slope_and_growth(self, q: Array) -> tuple[Array, Array]:
+        """E[phi'^2] and its derivative by q."""
+        return jax.jvp(lambda q: self._value(self.slope, q), (q,), (jnp.ones_like(q),))
+
+    def error_at(self, q: Array) -> Array:
+        """A bound on the relative error of E[phi^2]."""
+        return self.error[self._place(q)[0]]
+
+    def e_of(self, q: Array, v: Array) -> Array:
+        """1 - c at the table's angular coordinate v."""
+        stretch = jnp.sqrt(q) / self.scale
+        return 2 * jnp.sin(jnp.sinh(v * jnp.arcsinh(stretch * np.pi / 2)) / stretch / 2) ** 2
 
     def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
-        panel, rows = self._place(q)
-        second = jnp.sum(self.second[panel] * rows, -1) * (q + self.at_zero**2)
-        mean = jnp.sum(self.mean[panel] * rows, -1)
-        return mean, second, jnp.sum(self.slope[panel] * rows, -1)
+        second = self._value(self.second, q) * (q + self.at_zero**2)
+        return self._value(self.mean, q), second, self._value(self.slope, q)
 
     def _deficits(self, q: Array, e: Array) -> tuple[Array, Array]:
         """The slope's deficit at e, and its mean over gaps from 0 to there."""
-        panel, rows = self._place(q)
-        coefficients = jnp.einsum("j,jak->ak", rows, self.pairs[panel])
+        panel, t = self._place(q)
+        coefficients = jnp.einsum("j,jak->ak", polynomials(t, _NODES), self.pairs[panel])
         stretch = jnp.sqrt(q) / self.scale
         angle = 2 * jnp.arcsin(jnp.sqrt(jnp.clip(e / 2, 1e-32, 0.5)))
         v = jnp.arcsinh(stretch * angle) / jnp.arcsinh(stretch * np.pi / 2)
-        both = v * (_polynomials(2 * v - 1, _ANGLES) @ coefficients)
+        both = v * (polynomials(2 * v - 1, ANGLES) @ coefficients)
         return both[0], both[1]
 
     def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
@@ -104,14 +130,17 @@ class TableBuilder:
         flat = jax.vmap(partial(moments, phi))(jnp.asarray(self.q.ravel()))
         mean, second, slope = (np.asarray(v).reshape(y.shape) for v in flat[:3])
         self.slopes = slope
+        self.rising = bool(np.all(np.diff(second.ravel()[np.argsort(self.q.ravel())]) >= 0))
         at_zero = float(phi(jnp.zeros(())))
+        relative = second / (self.q + at_zero**2) @ _Y_MATRIX.T
         self.table = MomentTable(
             mean=mean @ _Y_MATRIX.T,
-            second=second / (self.q + at_zero**2) @ _Y_MATRIX.T,
+            second=relative,
             slope=slope @ _Y_MATRIX.T,
-            pairs=np.full((_PANELS, _NODES, _ANGLES, 2), np.nan),
+            pairs=np.full((_PANELS, _NODES, ANGLES, 2), np.nan),
             at_zero=np.float64(at_zero),
             scale=np.float64(phi.scale),
+            error=np.abs(relative[:, -2:]).sum(1) / np.abs(relative[:, 0]) + 16 * np.finfo(float).eps,
         )
 
     def activation(self) -> Activation:
@@ -155,7 +184,8 @@ def _mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray) -> np.ndarra
 
 def _detail(ratio: float) -> Detail:
     """How finely to integrate where sqrt(q) is `ratio` times the length on which phi bends."""
-    graded = 0 if ratio < 0.8 else 1 + int(np.ceil(2 * np.arcsinh(1.3 * ratio) / 1.2))
+    # In steps of five, so that few shapes compile.
+    graded = 0 if ratio < 0.8 else 5 * int(np.ceil((1 + 2 * np.arcsinh(1.3 * ratio) / 1.2) / 5))
     return Detail(8 + graded, 6, 10, nodes=10, reach=7.5)
 
 
@@ -164,11 +194,11 @@ def _no_function(x: Array) -> Array:
 
 
 @lru_cache(maxsize=64)
-def _builder(fn: Any, params: tuple, kinks: tuple, steps: tuple, scale: float) -> TableBuilder:
-    return TableBuilder(Activation(fn, dict(params), kinks, None, steps, scale))
+def _builder(fn: Any, params: tuple, kinks: tuple, closed: Any, steps: tuple, scale: float) -> TableBuilder:
+    return TableBuilder(Activation(fn, dict(params), kinks, closed, steps, scale))
 
 
 def builder_of(phi: Activation) -> TableBuilder:
     """The cached builder of an activation whose parameters are numbers."""
     params = tuple(sorted((k, float(v)) for k, v in phi.params.items()))
-    return _builder(phi.fn, params, tuple(float(k) for k in phi.kinks), phi.steps, phi.scale)
+    return _builder(phi.fn, params, tuple(float(k) for k in phi.kinks), phi.closed, phi.steps, phi.scale)
