@@ -7,7 +7,7 @@ as oracles in the tests. Each is a pytree that an activation carries; it asks th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,20 +15,26 @@ import numpy as np
 from jax import Array
 
 
+class Moments(NamedTuple):
+    """Moments of phi(x), x ~ N(0, q): mean E[phi], second E[phi^2], slope E[phi'^2], and a bound on second's error."""
+
+    mean: Array
+    second: Array
+    slope: Array
+    error: Array
+
+
 class ClosedForms:
-    """Moments of one activation from formulas: what `moments.moments`, `distance` and `covariance` ask for."""
+    """What is known of one activation's moments: what `moments` and `pair_moments` ask for.
 
-    def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
-        """E[phi], E[phi^2], E[phi'^2] at variance q."""
-        raise NotImplementedError
+    moments(phi, q)              : `Moments` at variance q
+    distance(phi, q1, q2, e)     : one minus the correlation of the outputs, at correlation 1 - e of the inputs
+    covariance(phi, q1, q2, e)   : E[phi'(u) phi'(v)]
+    """
 
-    def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
-        """One minus the correlation of the outputs, at correlation 1 - e of the inputs."""
-        raise NotImplementedError
 
-    def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
-        """E[phi'(u) phi'(v)]."""
-        raise NotImplementedError
+def _exact(mean: Array, second: Array, slope: Array) -> Moments:
+    return Moments(mean, second, slope, 4 * jnp.finfo(second.dtype).eps * jnp.abs(second))
 
 
 def _angle(e: Array) -> Array:
@@ -59,15 +65,18 @@ class TwoSlopes(ClosedForms):
         a = phi.params["slope"] if self.left is None else self.left
         return jnp.asarray(a, q.dtype), (1 + jnp.square(jnp.asarray(a, q.dtype))) / 2
 
-    def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
+    def moments(self, phi: Any, q: Array) -> Moments:
+        """`Moments` at variance q."""
         a, square = self._slopes(phi, q)
-        return (1 - a) * jnp.sqrt(q / (2 * np.pi)), square * q, square * jnp.ones_like(q)
+        return _exact((1 - a) * jnp.sqrt(q / (2 * np.pi)), square * q, square * jnp.ones_like(q))
 
     def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """One minus the correlation of the outputs."""
         a, square = self._slopes(phi, q1)
         return ((1 - a) ** 2 / 2 * (e - _crescent(_angle(e)) / np.pi) + a * e) / square
 
     def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """E[phi'(u) phi'(v)]."""
         a, _ = self._slopes(phi, q1)
         return a + (1 - a) ** 2 * (1 - _angle(e) / np.pi) / 2
 
@@ -79,14 +88,17 @@ class TwoLevels(ClosedForms):
 
     low: float = field(default=0.0, metadata={"static": True})
 
-    def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
+    def moments(self, phi: Any, q: Array) -> Moments:
+        """`Moments` at variance q."""
         one = jnp.ones_like(q)
-        return (1 + self.low) / 2 * one, (1 + self.low**2) / 2 * one, jnp.inf * one
+        return _exact((1 + self.low) / 2 * one, (1 + self.low**2) / 2 * one, jnp.inf * one)
 
     def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """One minus the correlation of the outputs."""
         return (1 - self.low) ** 2 / (1 + self.low**2) * _angle(e) / np.pi
 
     def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """E[phi'(u) phi'(v)]."""
         return (1 - self.low) ** 2 / (2 * np.pi * jnp.sqrt(q1 * q2 * e * (2 - e)))
 
 
@@ -101,14 +113,16 @@ class Sinusoid(ClosedForms):
 
     parity: int = field(default=-1, metadata={"static": True})
 
-    def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
+    def moments(self, phi: Any, q: Array) -> Moments:
+        """`Moments` at variance q."""
         falling = jnp.exp(-2 * q)
         odd, even = -jnp.expm1(-2 * q) / 2, (1 + falling) / 2
         if self.parity < 0:
-            return jnp.zeros_like(q), odd, even
-        return jnp.exp(-q / 2), even, odd
+            return _exact(jnp.zeros_like(q), odd, even)
+        return _exact(jnp.exp(-q / 2), even, odd)
 
     def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """One minus the correlation of the outputs."""
         cross, mean = jnp.sqrt(q1 * q2), (q1 + q2) / 2
         # Half the variances of u - v and of u + v.
         apart = cross * e + (jnp.sqrt(q1) - jnp.sqrt(q2)) ** 2 / 2
@@ -121,6 +135,51 @@ class Sinusoid(ClosedForms):
         return jnp.where(norm > 0, (half - lengths) / jnp.where(norm > 0, norm, 1.0), 0.0)
 
     def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """E[phi'(u) phi'(v)]."""
         q12 = jnp.sqrt(q1 * q2) * (1 - e)
         mean = (q1 + q2) / 2
         return (jnp.exp(q12 - mean) - self.parity * jnp.exp(-q12 - mean)) / 2
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ErrorFunction(ClosedForms):
+    """erf: E[phi(u) phi(v)] = (2/pi) arcsin(2 q12 / sqrt((1 + 2 q1)(1 + 2 q2))) (Williams 1997).
+
+    The arcsines are arctangents here, and their differences one arctangent each: an arcsine near 1, and a difference of
+    two that are close, would lose half of the digits.
+    """
+
+    def moments(self, phi: Any, q: Array) -> Moments:
+        """`Moments` at variance q."""
+        return _exact(jnp.zeros_like(q), 2 / np.pi * self._arcsine(q), 4 / np.pi / jnp.sqrt(1 + 4 * q))
+
+    def _arcsine(self, q: Array) -> Array:
+        return jnp.arctan(2 * q / jnp.sqrt(1 + 4 * q))
+
+    def _determinant(self, q1: Array, q2: Array, e: Array) -> Array:
+        """(1 + 2 q1)(1 + 2 q2) - 4 q12^2, every term positive."""
+        return 1 + 2 * (q1 + q2) + 4 * q1 * q2 * e * (2 - e)
+
+    def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """One minus the correlation of the outputs."""
+        root = jnp.sqrt(self._determinant(q1, q2, e))
+        a1, a2 = self._arcsine(q1), self._arcsine(q2)
+        equal = self._apart(q1, root, e) / jnp.where(a1 > 0, a1, 1.0)
+        q12, norm = jnp.sqrt(q1 * q2) * (1 - e), jnp.sqrt(a1 * a2)
+        apart = [jnp.arctan2(2 * q * root - 2 * q12 * r, r * root + 4 * q * q12)
+                 for q, r in ((q1, jnp.sqrt(1 + 4 * q1)), (q2, jnp.sqrt(1 + 4 * q2)))]  # fmt: skip
+        lengths = (a1 - a2) ** 2 / jnp.where(norm > 0, 2 * (jnp.sqrt(a1) + jnp.sqrt(a2)) ** 2, 1.0)
+        unequal = ((apart[0] + apart[1]) / 2 - lengths) / jnp.where(norm > 0, norm, 1.0)
+        return jnp.where(q1 == q2, equal, unequal)
+
+    def _apart(self, q: Array, root: Array, e: Array) -> Array:
+        """The difference of the arcsines of a pair of one variance."""
+        r = jnp.sqrt(1 + 4 * q)
+        below = jnp.where(e <= 1, root + r * (1 - e), 1.0)
+        sine = jnp.where(e <= 1, e * (2 - e) * (1 + 2 * q) ** 2 / below, root - r * (1 - e))
+        return jnp.arctan2(2 * q * sine, r * root + 4 * q**2 * (1 - e))
+
+    def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
+        """E[phi'(u) phi'(v)]."""
+        return 4 / np.pi / jnp.sqrt(self._determinant(q1, q2, e))

@@ -18,7 +18,7 @@ from jax import Array
 
 from ..errors import InputError
 from .activation import Activation
-from .closed_forms import Sinusoid, TwoLevels, TwoSlopes
+from .closed_forms import ErrorFunction, Sinusoid, TwoLevels, TwoSlopes
 from .expression import is_expression, parse
 from .kinks import inspect_callable
 
@@ -156,7 +156,7 @@ NAMED: dict[str, Callable[..., Activation]] = {
         _make("softsign", _softsign, (0.0,)),
         _make("tanh", jnp.tanh),
         _make("lecun_tanh", _lecun_tanh),
-        _make("erf", jax.scipy.special.erf),
+        _make("erf", jax.scipy.special.erf, closed=ErrorFunction()),
         _make("sigmoid", jax.nn.sigmoid),
         _make("hard_tanh", _hard_tanh, (-1.0, 1.0)),
         _make("hard_sigmoid", _hard_sigmoid, (-3.0, 3.0)),
@@ -215,7 +215,7 @@ def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
 def _from_callable(fn: Callable) -> Activation:
     name = getattr(fn, "__name__", type(fn).__name__).strip("<>")
     found = inspect_callable(fn, f"activation={name}")
-    return Activation(fn, {}, found.kinks, found.steps, found.scale, name=name)
+    return Activation(fn, kinks=found.kinks, steps=found.steps, scale=found.scale, name=name)
 
 
 def _from_expression(text: str, params: dict[str, Any]) -> Activation:
@@ -225,7 +225,7 @@ def _from_expression(text: str, params: dict[str, Any]) -> Activation:
         what = f"needs a value for {', '.join(missing)}" if missing else f"has no parameter {', '.join(extra)}"
         raise InputError(f"activation={text!r} {what}; pass the free names as keywords")
     found = _inspect_expression(text, tuple((n, _concrete(params[n])) for n in names))
-    return Activation(fn, dict(params), found.kinks, found.steps, found.scale, name=text)
+    return Activation(fn, dict(params), found.kinks, steps=found.steps, scale=found.scale, name=text)
 
 
 def _concrete(value: Any) -> float:

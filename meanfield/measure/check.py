@@ -13,10 +13,11 @@ from ..networks import MLP
 from ..networks.mlp import check_size, parts
 from ..theory.block import Block, check_block
 from ..theory.result import Result
+from ..theory.trajectory import Trajectory, trajectory
 from .comparison import Comparison, compare, threshold
+from .finite_width import LengthCorrections, length_corrections
 from .inputs import input_kernel, input_pairs
 from .measurement import Measurement, measure
-from .prediction import Prediction, predict
 
 __all__ = ["Check", "check"]
 
@@ -136,7 +137,9 @@ def check(
     depth = measured.q1.shape[1] - 1
     if depth < 1:
         raise InputError("model has no hidden layer to check; give a network with depth >= 1")
-    found = _compared(measured, predict(block, depth, kernel), seeds, alpha)
+    path = trajectory(block, depth, q0=(kernel.q1, kernel.q2), c0=kernel.c)
+    lengths = length_corrections(block, depth, np.concatenate([kernel.q1, kernel.q2]))
+    found = _compared(measured, path, lengths, seeds, alpha)
     name = f"{phi.name}, sigma_w = {float(dense.sigma_w):g}, sigma_b = {float(dense.sigma_b):g}"
     return Check(*found, name, depth, measured.width, seeds, len(kernel.c), float(alpha))
 
@@ -148,34 +151,36 @@ def _networks(block: Block, depth: int, width: int, d_in: int) -> Any:
     return lambda rngs: MLP(block, depth=depth, width=width, d_in=d_in, rngs=rngs)
 
 
-def _compared(measured: Measurement, theory: Prediction, seeds: int, alpha: float) -> tuple[Comparison, ...]:
+def _compared(
+    measured: Measurement, path: Trajectory, lengths: LengthCorrections, seeds: int, alpha: float
+) -> tuple[Comparison, ...]:
     """The three comparisons, under one threshold for all their tested layers."""
     with np.errstate(all="ignore"):
-        found = tuple(part(measured, theory) for part in (_lengths, _distances, _gradients))
+        found = _lengths(measured, path, lengths), _distances(measured, path), _gradients(measured, path)
     limit = threshold(alpha, sum(int(part.tested.sum()) for part in found), seeds)
     return tuple(replace(part, threshold=limit) for part in found)
 
 
-def _lengths(measured: Measurement, theory: Prediction) -> Comparison:
+def _lengths(measured: Measurement, path: Trajectory, first: LengthCorrections) -> Comparison:
     # Both inputs of a pair are measured; each is compared with its own trajectory.
-    q = np.concatenate([theory.path.q1, theory.path.q2], 1)
+    q = np.concatenate([path.q1, path.q2], 1)
     ratio = np.log(np.concatenate([measured.q1, measured.q2], 2)) - np.log(q)
     tested = (np.isfinite(q) & (q > 1 / _LARGEST) & (q < _LARGEST)).all(1)
-    relative = (theory.length.variance / q**2 / measured.width).mean(1)
-    offset = (theory.length.bias / q / measured.width).mean(1) - relative / 2
+    relative = (first.variance / q**2 / measured.width).mean(1)
+    offset = (first.bias / q / measured.width).mean(1) - relative / 2
     # The next order in 1/n is the square of this one.
     return compare("q", ratio, np.log(q), tested, offset, relative**2 + offset**2)
 
 
-def _distances(measured: Measurement, theory: Prediction) -> Comparison:
-    e = theory.path.one_minus_c
+def _distances(measured: Measurement, path: Trajectory) -> Comparison:
+    e = path.one_minus_c
     tested = (np.isfinite(e) & (e > _SMALLEST_GAP)).all(1)
     return compare("1 - c", np.log(measured.one_minus_c) - np.log(e), np.log(e), tested)
 
 
-def _gradients(measured: Measurement, theory: Prediction) -> Comparison:
+def _gradients(measured: Measurement, path: Trajectory) -> Comparison:
     """The factor of layers l ... L - 1 is the product of their chi, so its logarithm is a sum from the end."""
-    steps = np.log(theory.path.chi[:-1])
+    steps = np.log(path.chi[:-1])
     predicted = np.concatenate([np.cumsum(steps[::-1], 0)[::-1], np.zeros_like(steps[:1])])
     tested = (np.isfinite(predicted) & (np.abs(predicted) < _LARGEST_LOG_GRADIENT)).all(1)
     # The last layer's factor is 1 by construction.

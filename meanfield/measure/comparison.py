@@ -90,6 +90,6 @@ def threshold(alpha: float, tests: int, seeds: int) -> float:
     correlated, strongly and in a way that depends on the phase, and this bound holds whatever the correlation.
 
     >>> round(threshold(0.01, 1, 10), 3), round(threshold(0.01, 150, 10), 2)
-    (3.25, 7.07)
+    (3.25, 6.95)
     """
     return float(stdtrit(seeds - 1, 1 - alpha / (2 * max(tests, 1))))

@@ -8,9 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
-from ..gaussian.control import map_rows, scan_steps
 from ..gaussian.quadrature import gaussian_rule
 from ..networks.mlp import parts
 from ..theory.block import Block
@@ -52,12 +51,12 @@ def length_corrections(block: Block, depth: int, q0: Any) -> LengthCorrections:
     return _corrections(phi, dense, q0, depth=int(depth))
 
 
-@host_float64
+@host_float64(static=("depth",))
 def _corrections(phi: Any, dense: Any, q0: Any, *, depth: int) -> LengthCorrections:
     q0 = jnp.asarray(q0)
     w_var, b_var = jnp.square(dense.sigma_w), jnp.square(dense.sigma_b)
 
-    def layer(state: tuple[Array, Array, Array]) -> tuple[tuple, LengthCorrections]:
+    def layer(state: tuple[Array, Array, Array], _: None) -> tuple[tuple, LengthCorrections]:
         q, spread, bias = state
         rule = gaussian_rule(jnp.zeros_like(q), jnp.sqrt(q), phi.kink_array(q.dtype), phi.scale)
         square, z2 = phi(rule.x) ** 2, rule.z**2
@@ -73,7 +72,7 @@ def _corrections(phi: Any, dense: Any, q0: Any, *, depth: int) -> LengthCorrecti
         return (w_var * second + b_var, chi_q**2 * spread + fresh, chi_q * bias + curvature * spread / 2), here
 
     def one(q: Array) -> LengthCorrections:
-        return scan_steps(layer, (q, jnp.zeros_like(q), jnp.zeros_like(q)), depth + 1)
+        return lax.scan(layer, (q, jnp.zeros_like(q), jnp.zeros_like(q)), length=depth + 1)[1]
 
-    paths = map_rows(one, q0.ravel())
+    paths = jax.vmap(one)(q0.ravel())
     return jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1).reshape((depth + 1, *q0.shape)), paths)

@@ -13,7 +13,6 @@ from flax import nnx
 from jax import Array
 
 from ..errors import InputError
-from ..gaussian.control import map_rows
 from ..initializers import ScaledNormal
 from ..theory.block import Activate, Block, Dense, Serial, check_sigma
 
@@ -136,8 +135,12 @@ def check_size(name: str, value: Any, least: int = 1) -> int:
 
 
 def _stack(rule: Initializer, key: Array, depth: int, shape: tuple[int, int], dtype: Any) -> Array:
-    """`depth` independent kernels, (depth, *shape): one after the other, which under a trace is a scan."""
-    return map_rows(lambda layer: rule(layer, shape, dtype), jax.random.split(key, depth))
+    """`depth` independent kernels, (depth, *shape), drawn one after the other to hold one layer's scratch at a time."""
+    return jax.lax.map(partial(_draw, rule, shape, dtype), jax.random.split(key, depth))
+
+
+def _draw(rule: Initializer, shape: tuple[int, int], dtype: Any, key: Array) -> Array:
+    return rule(key, shape, dtype)
 
 
 def _biases(sigma: Any, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -14,8 +14,9 @@ from jax import Array
 
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..gaussian.moments import distance, moments
+from ..gaussian.moments import moments, sampled
 from ..gaussian.named import activation
+from ..gaussian.pairs import pair_moments
 from .kernel import Kernel
 
 
@@ -48,7 +49,7 @@ class Activate(Block):
         second = first.second if kernel.equal else moments(self.phi, kernel.q2).second
         length = kernel.length
         e = jnp.where(length > 0, kernel.gap / jnp.where(length > 0, length, 1.0), 0.0)
-        apart = distance(self.phi, kernel.q1, kernel.q2, e, kernel.equal)
+        apart = pair_moments(self.phi, kernel.q1, kernel.q2, e, kernel.equal).distance
         out = first.second if kernel.equal else jnp.sqrt(first.second * second)
         return kernel.replace(q1=first.second, q2=second, gap=out * apart, error=first.error, gaussian=False)
 
@@ -113,6 +114,16 @@ def MLP(phi: str | Callable | Activation, sigma_w: Any, sigma_b: Any = 0.0) -> S
     check_sigma("sigma_w", sigma_w)
     check_sigma("sigma_b", sigma_b)
     return Serial((Activate(activation(phi)), Dense(sigma_w, sigma_b)))
+
+
+def alone(block: Block) -> Block:
+    """The block as a single input sees it: every activation by samples of it, which one program serves (see `sampled`)."""
+    dtype = jnp.result_type(*jax.tree.leaves(block))
+
+    def one(part: Any) -> Any:
+        return sampled(part, dtype) if isinstance(part, Activation) else part
+
+    return jax.tree.map(one, block, is_leaf=lambda part: isinstance(part, Activation))
 
 
 def check_sigma(name: str, value: Any) -> None:

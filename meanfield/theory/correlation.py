@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..gaussian.control import repeat_while
 from .block import Block
 from .kernel import Kernel
 
@@ -16,7 +15,7 @@ _ITERATIONS = 60
 
 
 def next_gap(block: Block, q: Array, gap: Array) -> Array:
-    """The gap of a pair of variance q, one block later."""
+    """The gap of a pair of variance q and correlation c >= 0, one block later."""
     return block(Kernel.pair(q, gap)).gap
 
 
@@ -30,30 +29,34 @@ def ratio(block: Block, q: Array, gap: Array) -> Array:
     return next_gap(block, q, gap) / gap - 1
 
 
-def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array) -> Array:
-    """The stable fixed gap at variance q: 0 unless `chaotic`, else where gap'/gap = 1; a root, not differentiable.
+@jax.custom_jvp
+def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array) -> tuple[Array, Array]:
+    """The stable fixed gap at variance q, where gap'/gap = 1, and chi_c there; gap 0 and chi_1 unless `chaotic`.
 
     gap'/gap falls with the gap, since the correlation map of one activation is convex on [0, 1], so that the root is
     unique. With a = chi_1 - 1 at gap 0, the ratio is close to a - b s^p in s = sqrt(gap / q), p = 2 where phi is
     smooth and 1 where it has kinks: each step fits b and p to the value and the slope at s, inside a bracket. The
     first step is at c = 0, which is the root where an odd activation without bias decorrelates completely.
+
+    Differentiable by the implicit function theorem.
     """
-    block, q, chi_1 = lax.stop_gradient((block, q, chi_1))
     a = jnp.where(jnp.isfinite(chi_1), chi_1 - 1, jnp.inf)
 
-    def value_and_slope(s: Array) -> tuple[Array, Array]:
-        return jax.jvp(lambda s: ratio(block, q, q * s**2), (s,), (jnp.ones_like(s),))
-
     def step(state: tuple) -> tuple:
-        i, lo, hi, s, _ = state
-        return (i + 1, *_fitted_step(*value_and_slope(s), a, i, lo, hi, s))
+        i, lo, hi, s, _, _ = state
+        gap = q * s**2
+        image, chi_c = jax.jvp(partial(next_gap, block, q), (gap,), (jnp.ones_like(gap),))
+        value = image / gap - 1
+        lo, hi, new, done = _fitted_step(value, 2 * (chi_c - 1 - value) / s, a, i, lo, hi, s)
+        return i + 1, lo, hi, new, chi_c, done
 
-    state = (jnp.int32(0), jnp.zeros_like(q), jnp.ones_like(q), jnp.ones_like(q), ~chaotic)
-    s = repeat_while(lambda state: (state[0] < _ITERATIONS) & ~state[4], step, state)[3]
-    return jnp.where(chaotic, q * s**2, 0.0)
+    one = jnp.ones_like(q)
+    state = (jnp.int32(0), 0 * one, one, one, one, ~chaotic)
+    state = lax.while_loop(lambda state: (state[0] < _ITERATIONS) & ~state[-1], step, state)
+    _, _, _, s, chi_c, _ = state
+    return jnp.where(chaotic, q * s**2, 0.0), jnp.where(chaotic, chi_c, chi_1)
 
 
-@jax.jit
 def _fitted_step(value: Array, slope: Array, a: Array, i: Array, lo: Array, hi: Array, s: Array) -> tuple:
     eps = jnp.finfo(s.dtype).eps
     lo, hi = jnp.where(value > 0, s, lo), jnp.where(value > 0, hi, s)
@@ -69,11 +72,17 @@ def _fitted_step(value: Array, slope: Array, a: Array, i: Array, lo: Array, hi: 
     return lo, hi, new, jnp.abs(new - s) <= 4 * eps * s
 
 
-def attach(block: Block, q: Array, gap: Array, chaotic: Array) -> Array:
-    """The fixed gap with its dependence on the block and on q: one Newton step, its slope held (implicit function)."""
-    held = lax.stop_gradient((block, q))
-    safe = lax.stop_gradient(jnp.where(chaotic & (gap < q), gap, 0.5 * jnp.where(q > 0, q, 1.0)))
-    slope = lax.stop_gradient(slope_at_gap(*held, safe) - 1) / safe
-    value = ratio(block, q, safe) - lax.stop_gradient(ratio(*held, safe))
-    moved = safe - jnp.where(slope != 0, value / jnp.where(slope != 0, slope, 1.0), 0.0)
-    return jnp.where(chaotic, jnp.where(gap < q, moved, q), 0.0)
+@fixed_gap.defjvp
+def _fixed_gap_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    block, q, chi_1, chaotic = primals
+    d_block, d_q, d_chi_1, _ = tangents
+    gap, chi_c = fixed_gap(block, q, chi_1, chaotic)
+    inside = chaotic & (gap < q)
+    safe = jnp.where(inside, gap, 0.5 * q)
+    moved = jax.jvp(lambda block, q: ratio(block, q, safe), (block, q), (d_block, d_q))[1]
+    fall = jnp.where(inside & (chi_c != 1), 1 - chi_c, 1.0)
+    # At c* = 0 the gap is q itself.
+    d_gap = jnp.where(inside, moved * safe / fall, jnp.where(chaotic, d_q, 0.0))
+    there = jnp.where(chaotic, gap, 0.5 * q)
+    d_slope = jax.jvp(slope_at_gap, (block, q, there), (d_block, d_q, d_gap))[1]
+    return (gap, chi_c), (d_gap, jnp.where(chaotic, d_slope, d_chi_1))

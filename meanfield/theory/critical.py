@@ -19,15 +19,14 @@ from jax import Array, lax
 
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..gaussian.control import is_traced
-from ..gaussian.moments import moments
+from ..gaussian.closed_forms import Moments
+from ..gaussian.moments import moments, sampled
 from ..gaussian.named import activation
-from .block import MLP, check_sigma
-from .fixed_point import chi_parallel
-from .precision import host_float64
+from .block import check_sigma
+from .precision import host_float64, is_traced
 from .ranges import values_of
 from .result import Result
-from .roots import bracketed_newton, brackets, polish, significant_signs
+from .roots import MOST_ROOTS, attach, bracketed_newton, brackets, significant_signs
 from .status import CriticalStatus
 
 _FOUND, _NONE, _LIMIT, _INVARIANT = range(4)
@@ -76,7 +75,7 @@ def edge_of_chaos(phi: str | Callable | Activation, q: Any = (1e-4, 10.0, 200)) 
     values = values_of("q", q, geometric=True)
     if np.any(~(values >= 0)):
         raise InputError(f"q={q!r} must hold variances >= 0")
-    return _edge(activation(phi), values)
+    return _edge(_sampled(activation(phi), values), values)
 
 
 @host_float64
@@ -84,21 +83,22 @@ def _edge(phi: Activation, q: Any) -> EdgeOfChaos:
     return jax.vmap(partial(_point, phi))(jnp.asarray(q))
 
 
-def _line(phi: Activation, q: Array) -> tuple[Array, Array]:
+def _line(at: Moments, q: Array) -> tuple[Array, Array]:
     """sigma_w^2 and sigma_b^2 of the critical line at q."""
-    at = moments(phi, q)
     return 1 / at.slope, q - at.second / at.slope
 
 
 def _point(phi: Activation, q: Array) -> EdgeOfChaos:
-    w_var, b_var = _line(phi, q)
+    at, growth = jax.jvp(partial(moments, phi), (q,), (jnp.ones_like(q),))
+    w_var, b_var = _line(at, q)
     # Within rounding of 0 it is 0: homogeneous activations, and the limit q -> 0.
     b_var = jnp.where(jnp.abs(b_var) <= 64 * jnp.finfo(q.dtype).eps * q, 0.0, b_var)
     legal = (b_var >= 0) & (w_var > 0)
     sigma_b = jnp.where(legal, jnp.sqrt(jnp.where(b_var > 0, b_var, 1.0)) * (b_var > 0), jnp.nan)
     sigma_w = jnp.where(w_var > 0, jnp.sqrt(jnp.where(w_var > 0, w_var, 1.0)), jnp.nan)
-    safe = jnp.maximum(q, 1e-26 if q.dtype == jnp.float64 else 1e-14)
-    chi_q = jnp.where(w_var > 0, chi_parallel(MLP(phi, jnp.where(w_var > 0, sigma_w, 1.0), 0.0), safe), jnp.nan)
+    # Where phi(0) = 0, V'(0) is chi_1 at 0, which is 1 here.
+    chi_q = jnp.where(q > 0, w_var * growth.second, jnp.where(at.second == 0, 1.0, jnp.nan))
+    chi_q = jnp.where(w_var > 0, chi_q, jnp.nan)
     return EdgeOfChaos(q, sigma_w, sigma_b, chi_q, chi_q < 1)
 
 
@@ -124,48 +124,55 @@ def critical(
     check_sigma(name, value)
     if not is_traced(value) and np.ndim(value) != 0:
         raise InputError(f"{name} must be one number, not shape {np.shape(value)}; use jax.vmap for many")
-    return _critical(activation(phi), value, given=name)
+    return _critical(_sampled(activation(phi), value), value, given=name)
 
 
 @host_float64
+def _sampled(phi: Activation, like: Any) -> Activation:
+    return sampled(phi, jnp.asarray(like).dtype)
+
+
+@host_float64(static=("given",))
 def _critical(phi: Activation, value: Any, *, given: str) -> CriticalPoint:
     value = jnp.asarray(value)
     if given == "q":
-        roots = jnp.full((5,), jnp.nan, value.dtype).at[0].set(value)
+        roots = jnp.full((MOST_ROOTS,), jnp.nan, value.dtype).at[0].set(value)
         return _choose(phi, roots, jnp.array(False), value, given)
-
-    def excess(q: Array, phi: Activation, value: Array) -> Array:
-        # sigma_b^2 in units of q, sigma_w^2 in its own: both of order one where the roots are.
-        w_var, b_var = _line(phi, q)
-        return (b_var - value**2) / q if given == "sigma_b" else w_var / value**2 - 1
-
+    excess = partial(_excess, given)
     held = lax.stop_gradient((phi, value))
     dtype = value.dtype
-    grid = jnp.asarray(10.0 ** np.arange(-12, 12.01, 0.05) if dtype == np.float64 else 10.0 ** np.arange(-6, 6, 0.05), dtype)
+    # Below these q rounding hides the line; `limit_q0` says what happens there.
+    low, high = (-12, 12) if dtype == np.float64 else (-6, 6)
+    grid = jnp.asarray(10.0 ** np.arange(low, high + 0.01, 0.05), dtype)
     values = jax.vmap(lambda q: excess(q, *held))(grid)
-    noise = 64 * jnp.finfo(dtype).eps * jnp.ones_like(grid)
-    signs = significant_signs(values, noise, jnp.zeros((), dtype))
-    lo, hi = brackets(signs, jnp.log(grid))
+    signs = significant_signs(values, 64 * jnp.finfo(dtype).eps * jnp.ones_like(grid), jnp.zeros((), dtype))
 
     def in_log(s: Array) -> tuple[Array, Array]:
         return jax.vmap(lambda s: jax.jvp(lambda s: excess(jnp.exp(s), *held), (s,), (jnp.ones_like(s),)))(s)
 
-    roots = jnp.exp(bracketed_newton(in_log, lo, hi))
-    roots = jax.vmap(lambda q: polish(lambda q: excess(q, phi, value), q, 2))(roots)
+    roots = jnp.exp(bracketed_newton(in_log, brackets(signs, jnp.log(grid))))
+    roots = jax.vmap(lambda q: attach(excess, q, phi, value))(roots)
     return _choose(phi, roots, jnp.all(signs == 0), value, given)
+
+
+def _excess(given: str, q: Array, phi: Activation, value: Array) -> Array:
+    """How far the critical line at q is from the given number: sigma_b^2 in units of q, sigma_w^2 in its own."""
+    w_var, b_var = _line(moments(phi, q), q)
+    return (b_var - value**2) / q if given == "sigma_b" else w_var / value**2 - 1
 
 
 def _choose(phi: Activation, roots: Array, invariant: Array, value: Array, given: str) -> CriticalPoint:
     """The branches of all roots, ordered, and the status that says what was found."""
     known = ~jnp.isnan(roots)
-    points = jax.vmap(partial(_point, phi))(jnp.where(known, roots, 1.0))
+    points = jax.vmap(partial(_point, phi))(jnp.append(jnp.where(known, roots, 1.0), 0.0))
+    limit = jax.tree.map(lambda a: a[-1], points)
+    points = jax.tree.map(lambda a: a[:-1], points)
     legal = known & ~jnp.isnan(points.sigma_b) & ~jnp.isnan(points.sigma_w)
     points = jax.tree.map(lambda a: jnp.where(legal, a, False if a.dtype == bool else jnp.nan), points)
     order = jnp.argsort(jnp.where(legal, jnp.where(points.stable, 0, 1), 2), stable=True)
     points = jax.tree.map(lambda a: a[order], points)
     first = jax.tree.map(lambda a: a[0], points)
-    limit = _point(phi, jnp.zeros_like(value))
-    at_zero = phi(jnp.zeros_like(value)) == 0
+    at_zero = moments(phi, jnp.zeros_like(value)).second == 0
     eps = jnp.finfo(value.dtype).eps
     wanted = {"sigma_b": value == 0, "sigma_w": jnp.abs(limit.sigma_w - value) <= 8 * eps * value, "q": value == 0}[given]
     # At sigma_b = 0 a homogeneous activation is critical at every q; at sigma_w only if that is its own.

@@ -12,17 +12,17 @@ import numpy as np
 from jax import Array, lax
 
 from ..errors import InputError
-from ..gaussian.control import branch, is_traced, repeat_while
-from .block import Block, check_block
-from .correlation import attach, fixed_gap, slope_at_gap
+from .block import Block, alone, check_block
+from .correlation import fixed_gap
 from .kernel import Kernel
-from .precision import host_float64
+from .precision import host_float64, is_traced
 from .result import Result
-from .roots import bracketed_newton, brackets, polish, significant_signs
+from .roots import attach, bracketed_newton, brackets, significant_signs
 from .status import Phase, Status
 
 _CONVERGED, _ZERO, _INVARIANT, _DIVERGES, _CYCLES = range(5)
 _SETTLING = 64
+_TOP = 1e16  # where the scan for fixed points ends
 
 
 @jax.tree_util.register_dataclass
@@ -74,12 +74,8 @@ def fixed_point(block: Block, q0: Any = 1.0) -> FixedPoint:
     check_block(block)
     if not is_traced(q0) and not (np.ndim(q0) == 0 and np.isfinite(q0) and q0 >= 0):
         raise InputError(f"q0={q0} must be a finite variance >= 0")
-    return _fixed_point(block, q0)
-
-
-@host_float64
-def _fixed_point(block: Block, q0: Any) -> FixedPoint:
-    return solve(block, q0)
+    # Three programs, of which the second is the same for all activations.
+    return _correlation(block, _variance(_alone(block), q0))
 
 
 def variance(block: Block, q: Array) -> Array:
@@ -121,79 +117,109 @@ class Variances(NamedTuple):
 
 def solve(block: Block, q0: Array) -> FixedPoint:
     """`fixed_point` in the arguments' own dtype, without checks."""
-    return solve_correlation(block, solve_variance(block, jnp.asarray(q0)))
+    return solve_correlation(block, solve_variance(alone(block), jnp.asarray(q0)))
 
 
 def solve_variance(block: Block, q0: Array) -> Variances:
-    """q*, its status, and the susceptibilities there."""
+    """q*, its status, and the susceptibilities there, of a block that may be `alone`."""
+    q0 = lax.stop_gradient(q0)
     settled = _settle(block, q0)
-    roots, signs = _all_roots(block, q0.dtype)
-    q_star, status = _reached(block, q0, settled, roots, signs)
+    scan, roots = _all_roots(block, q0.dtype)
+    roots = jax.vmap(lambda root: attach(_excess, root, block))(roots)
+    q_star, status = _reached(q0, settled, roots, scan)
     finite = (status == _CONVERGED) | (status == _ZERO) | (status == _INVARIANT)
     q = jnp.where(finite, q_star, 1.0)
-    q_limit = jnp.maximum(q, 1e-26 if q.dtype == jnp.float64 else 1e-14)
     missing = jnp.isnan(roots)
-    slopes = jax.vmap(partial(chi_parallel, block))(jnp.append(jnp.where(missing, 1.0, roots), q_limit))
-    chi_q = slopes[-1]
-    status = jnp.where((status == _CONVERGED) & (chi_q < -1) & (jnp.abs(settled - q) > 1e-3 * q), _CYCLES, status)
+    here = jax.vmap(partial(_portrait, block))(jnp.append(jnp.where(missing, 1.0, roots), q))
+    chi_1, chi_1_slope, chi_q, error = (values[-1] for values in here)
+    # Where V(0) = 0 both slopes have one limit, the mean of the squared one-sided slopes of what is next to 0.
+    chi_q = jnp.where(status == _ZERO, chi_1, chi_q)
+    status = jnp.where((status == _CONVERGED) & (chi_q < -1) & (jnp.abs(settled.q - q) > 1e-3 * q), _CYCLES, status)
     known = finite & (status != _CYCLES)
-    chi_1 = chi_perpendicular(block, q)
-    q_error = block(Kernel.single(q)).error / jnp.maximum(jnp.abs(1 - chi_q), jnp.finfo(q.dtype).eps)
-    q_error = jnp.where(status == _INVARIANT, 0.0, q_error)
-    phase = _phase(block, q, chi_1, q_error, status, known)
+    q_error = error / jnp.maximum(jnp.abs(1 - chi_q), jnp.finfo(q.dtype).eps)
+    q_error = jnp.where((status == _INVARIANT) | (status == _ZERO), 0.0, q_error)
+    phase = _phase(chi_1, chi_1_slope * q_error, status, known)
     chaotic = (phase == 2) & (status == _CONVERGED)
-    all_chi_q = jnp.where(missing, jnp.nan, slopes[:-1])
-    return Variances(q_star, q, status, phase, chaotic, chi_1, chi_q, q_error, roots, all_chi_q)
+    all_chi_q = jnp.where(missing, jnp.nan, here.chi_q[:-1])
+    codes = (code.astype(jnp.int8) for code in (status, phase))
+    return Variances(q_star, q, *codes, chaotic, chi_1, chi_q, q_error, roots, all_chi_q)
 
 
-def _settle(block: Block, q0: Array) -> Array:
+class _Portrait(NamedTuple):
+    chi_1: Array
+    chi_1_slope: Array  # d chi_1 / dq
+    chi_q: Array
+    error: Array  # of V(q)
+
+
+def _portrait(block: Block, q: Array) -> _Portrait:
+    """What one evaluation of the block tells about a variance q."""
+
+    def image(q: Array) -> tuple[tuple[Array, Array], Array]:
+        after = block(Kernel.coincident(q))
+        return (after.q1, after.gap), after.error
+
+    (_, chi_1), (chi_q, chi_1_slope), error = jax.jvp(image, (q,), (jnp.ones_like(q),), has_aux=True)
+    return _Portrait(chi_1, chi_1_slope, chi_q, error)
+
+
+class _Settled(NamedTuple):
+    q: Array
+    image: Array  # V(q)
+
+
+def _settle(block: Block, q0: Array) -> _Settled:
     """q after a good number of layers from q0; the direction rule of `_reached` does the rest."""
     held = lax.stop_gradient(block)
-    limit = jnp.finfo(q0.dtype).max ** 0.25
 
     def step(state: tuple) -> tuple:
-        i, q, _ = state
-        new = jnp.minimum(variance(held, q), limit)
-        return i + 1, new, jnp.abs(new - q) <= 4 * jnp.finfo(q.dtype).eps * q
+        i, _, image = state
+        q = jnp.minimum(image, _TOP)
+        return i + 1, q, variance(held, q)
 
-    state = (jnp.int32(0), lax.stop_gradient(q0), jnp.array(False))
-    return repeat_while(lambda state: (state[0] < _SETTLING) & ~state[2], step, state)[1]
+    def unfinished(state: tuple) -> Array:
+        i, q, image = state
+        return (i < _SETTLING) & ((i == 0) | (jnp.abs(image - q) > 4 * jnp.finfo(q.dtype).eps * q))
+
+    return _Settled(*lax.while_loop(unfinished, step, (jnp.int32(0), q0, q0))[1:])
 
 
-def _excess(block: Block, q: Array) -> Array:
+class _Scan(NamedTuple):
+    signs: Array  # of V(q) - q on the scan grid
+    at_zero: Array  # V(0)
+
+
+def _excess(q: Array, block: Block) -> Array:
     return variance(block, q) - q
 
 
-def _all_roots(block: Block, dtype: Any) -> tuple[Array, Array]:
-    """Every fixed point of V in the range of the grid, ascending, NaN-padded; and the signs of V(q) - q on the grid."""
-    grid = jnp.asarray(scan_grid(dtype), dtype)
+def _all_roots(block: Block, dtype: Any) -> tuple[_Scan, Array]:
+    """Every fixed point of V in the range of the grid, ascending, NaN-padded; and the scan that found them."""
     held = lax.stop_gradient(block)
-    image = jax.vmap(partial(variance, held))(grid)
-    zero = jnp.zeros((), dtype)
+    grid = jnp.asarray(scan_grid(dtype), dtype)
+    images = jax.vmap(lambda q: held(Kernel.coincident(q)))(jnp.append(grid, 0.0))
+    image = images.q1[:-1]
     # Near q = 0 the slope there decides what rounding hides: relu6 at sigma_w^2 = 2 (1 + 2^-52) has a fixed point.
-    below = jnp.where(variance(held, zero) > 0, 1.0, jnp.sign(chi_perpendicular(held, zero) - 1))
+    below = jnp.where(images.q1[-1] > 0, 1.0, jnp.sign(images.gap[-1] - 1))
     signs = significant_signs(image - grid, 64 * jnp.finfo(dtype).eps * grid, below)
-    lo, hi = brackets(signs, jnp.log(grid))
 
     def log_excess(s: Array) -> tuple[Array, Array]:
         q = jnp.exp(s)
         image, slope = jax.vmap(partial(_value_and_slope, held))(q)
         return (image - q) / q, slope - image / q
 
-    roots = jnp.exp(bracketed_newton(log_excess, lo, hi))
-    if is_traced((block, roots)):
-        # Only a caller's own transformation can want derivatives.
-        return jax.vmap(lambda q: polish(partial(_excess, block), q, 2))(roots), signs
+    roots = jnp.exp(bracketed_newton(log_excess, brackets(signs, jnp.log(grid))))
     # log q has |log q| times fewer digits than q: one step in q itself.
     image, slope = jax.vmap(partial(_value_and_slope, held))(roots)
-    return roots - jnp.where(slope != 1, (image - roots) / jnp.where(slope != 1, slope - 1, 1.0), 0.0), signs
+    roots = roots - jnp.where(slope != 1, (image - roots) / jnp.where(slope != 1, slope - 1, 1.0), 0.0)
+    return _Scan(signs, images.q1[-1]), roots
 
 
 def _value_and_slope(block: Block, q: Array) -> tuple[Array, Array]:
     return jax.jvp(partial(variance, block), (q,), (jnp.ones_like(q),))
 
 
-def _reached(block: Block, q0: Array, settled: Array, roots: Array, signs: Array) -> tuple[Array, Array]:
+def _reached(q0: Array, settled: _Settled, roots: Array, scan: _Scan) -> tuple[Array, Array]:
     """The fixed point that the iteration ends at, and its status.
 
     After the first layers the iterate moves towards the nearest fixed point in the direction of V(q) - q, which is
@@ -201,20 +227,20 @@ def _reached(block: Block, q0: Array, settled: Array, roots: Array, signs: Array
     """
     held = lax.stop_gradient(roots)
     eps = jnp.finfo(q0.dtype).eps
-    excess = lax.stop_gradient(_excess(block, settled))
-    at_root = jnp.abs(held - settled) <= 1e-6 * held
-    up = jnp.where(excess > 0, held > settled, held < settled)
+    q, excess = settled.q, settled.image - settled.q
+    at_root = jnp.abs(held - q) <= 1e-6 * held
+    up = jnp.where(excess > 0, held > q, held < q)
     candidate = at_root | up
-    distance = jnp.where(candidate, jnp.abs(jnp.log(held / jnp.maximum(settled, 1e-30))), jnp.inf)
+    distance = jnp.where(candidate, jnp.abs(jnp.log(held / jnp.maximum(q, 1e-30))), jnp.inf)
     distance = jnp.where(at_root, 0.0, distance)
     best = jnp.argmin(jnp.where(jnp.isnan(distance), jnp.inf, distance))
     exists = jnp.any(candidate)
-    invariant = jnp.all(signs == 0)
-    resting = (variance(block, jnp.zeros_like(q0)) == 0) & ((excess <= 0) | (settled < 1e-26))
-    stuck = jnp.abs(excess) <= 4 * eps * settled
+    invariant = jnp.all(scan.signs == 0)
+    resting = (scan.at_zero == 0) & ((excess <= 0) | (q < 1e-26))
+    stuck = jnp.abs(excess) <= 4 * eps * q
     grows = ~jnp.isfinite(excess) | (excess > 0)
     status = jnp.where(exists, _CONVERGED, jnp.where(grows, _DIVERGES, jnp.where(resting | stuck, _ZERO, _DIVERGES)))
-    status = jnp.where(settled == 0, _ZERO, status)
+    status = jnp.where(q == 0, _ZERO, status)
     status = jnp.where(invariant & (q0 > 0), _INVARIANT, status)
     q_star = jnp.select(
         [status == _CONVERGED, status == _ZERO, status == _INVARIANT],
@@ -224,11 +250,10 @@ def _reached(block: Block, q0: Array, settled: Array, roots: Array, signs: Array
     return q_star, status
 
 
-def _phase(block: Block, q: Array, chi_1: Array, q_error: Array, status: Array, known: Array) -> Array:
-    """By the sign of chi_1 - 1, and critical where that is within its own error."""
-    slope = jax.jvp(partial(chi_perpendicular, block), (q,), (jnp.ones_like(q),))[1]
-    slope = jnp.where(jnp.isfinite(slope) & (q > 0), slope, 0.0)
-    error = lax.stop_gradient(8 * jnp.finfo(q.dtype).eps * (1 + jnp.abs(chi_1)) + jnp.abs(slope) * q_error)
+def _phase(chi_1: Array, moved: Array, status: Array, known: Array) -> Array:
+    """By the sign of chi_1 - 1, and critical where that is within its own error; `moved` is what q's error does to it."""
+    moved = jnp.where(jnp.isfinite(moved), moved, 0.0)
+    error = 8 * jnp.finfo(chi_1.dtype).eps * (1 + jnp.abs(chi_1)) + jnp.abs(moved)
     by_chi = jnp.where((jnp.abs(chi_1 - 1) <= error) & jnp.isfinite(chi_1), 1, jnp.where(chi_1 < 1, 0, 2))
     by_chi = jnp.where(status == _INVARIANT, 1, by_chi)
     return jnp.where(known, by_chi, jnp.where(status == _DIVERGES, 3, 4))
@@ -243,18 +268,12 @@ def depth_scale(chi: Array) -> Array:
     return jnp.where(size == 0, 0.0, jnp.where(log == 0, jnp.inf, jnp.where(jnp.isinf(size), jnp.nan, scale)))
 
 
-def solve_correlation(block: Block, variances: Variances) -> FixedPoint:
+def solve_correlation(block: Block, v: Variances) -> FixedPoint:
     """c* and what follows from it."""
-    v = variances
-    gap = fixed_gap(block, v.q, v.chi_1, v.chaotic)
-    if is_traced((block, v.q)):
-        gap = attach(block, v.q, gap, v.chaotic)
-    inside = jnp.where(v.chaotic, gap, 0.5 * v.q)
-    chi_c = branch(v.chaotic, lambda: slope_at_gap(block, v.q, inside), lambda: v.chi_1)
+    gap, chi_c = fixed_gap(block, v.q, v.chi_1, v.chaotic)
     return assemble(v, gap / jnp.where(v.q > 0, v.q, 1.0), chi_c)
 
 
-@jax.jit
 def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
     """Every field, NaN where the theory defines no number."""
     known = (v.status == _CONVERGED) | (v.status == _ZERO) | (v.status == _INVARIANT)
@@ -276,9 +295,12 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
         xi_c=where(pair, jnp.where(invariant, jnp.inf, depth_scale(chi_c))),
         xi_q=where(known, jnp.where(invariant, jnp.inf, depth_scale(v.chi_q))),
         xi_grad=where(known, depth_scale(v.chi_1)),
-        phase=Phase(v.phase.astype(jnp.int8)),
-        status=Status(v.status.astype(jnp.int8)),
+        phase=Phase(v.phase),
+        status=Status(v.status),
         q_error=where(known, v.q_error),
         all_q=v.all_q,
         all_chi_q=v.all_chi_q,
     )
+
+
+_alone, _variance, _correlation = (host_float64(part) for part in (alone, solve_variance, solve_correlation))

@@ -19,7 +19,7 @@ class Kernel:
     scales it, and no layer has to subtract to find it. Scalars, or arrays of one shape.
 
     gap None       : a single input; blocks map q1 alone
-    equal          : (static) q2 is q1, which halves the work
+    equal          : (static) q2 is q1 and the covariance is not negative, which halves the work
     infinitesimal  : (static) the pair is at distance zero and `gap` is its first-order germ, which every block maps
                      linearly. Its factor through a block is chi, the perpendicular susceptibility.
     gaussian       : (static) whether the pre-activations are Gaussian, which an activation must know
@@ -41,7 +41,7 @@ class Kernel:
 
     @classmethod
     def pair(cls, q: Array, gap: Array) -> Kernel:
-        """Two inputs of one variance q, `gap` apart."""
+        """Two inputs of one variance q, `gap` <= q apart."""
         return cls(q, q, gap, jnp.zeros_like(q), equal=True)
 
     @classmethod

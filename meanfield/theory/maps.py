@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ..errors import InputError
-from ..gaussian.control import is_traced, map_rows
 from .block import Block, check_block
-from .correlation import next_gap
-from .fixed_point import solve, variance
-from .precision import host_float64
+from .fixed_point import fixed_point, variance
+from .kernel import Kernel
+from .precision import host_float64, is_traced
 
 
 def variance_map(block: Block, q: Any) -> Any:
@@ -54,16 +54,14 @@ def correlation_map(block: Block, c: Any, q: Any = None) -> Any:
         raise InputError(f"c={c} must be a correlation in [-1, 1]")
     if q is not None and not is_traced(q) and not (np.ndim(q) == 0 and float(q) >= 0):
         raise InputError(f"q={q} must be one variance >= 0, or None for q*")
-    return _correlation_map(block, c) if q is None else _correlation_map(block, c, q)
+    return _correlation_map(block, c, fixed_point(block).q_star if q is None else q)
 
 
 @host_float64
-def _correlation_map(block: Block, c: Any, q: Any = None) -> Any:
-    c = jnp.asarray(c)
-    q = solve(block, jnp.ones((), c.dtype)).q_star if q is None else jnp.asarray(q)
+def _correlation_map(block: Block, c: Any, q: Any) -> Any:
+    c, q = jnp.asarray(c), jnp.asarray(q)
     defined = (q > 0) & jnp.isfinite(q)
     safe = jnp.where(defined, q, 1.0)
     # 1 - c of a float is exact near 1, so nothing is lost on the way to the gap.
-    after = map_rows(lambda one: next_gap(block, safe, safe * (1 - one)), c.ravel()).reshape(c.shape)
-    image = variance(block, safe)
-    return jnp.where(defined, 1 - after / image, jnp.nan)
+    after = lax.map(lambda one: block(Kernel(safe, safe, safe * (1 - one))), c.ravel())
+    return jnp.where(defined, 1 - after.one_minus_c.reshape(c.shape), jnp.nan)

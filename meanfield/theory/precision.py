@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..gaussian.control import is_traced
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def is_traced(tree: Any) -> bool:
+    """Whether any leaf of a pytree is being traced by a JAX transformation."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
 def cast(tree: Any, dtype: Any) -> Any:
-    """Every numeric leaf as an array of one dtype, so that ints, floats and arrays compile once."""
+    """Every numeric leaf as an array of one dtype, so that ints, floats and arrays compile once.
+
+    Arrays of truths and of codes (int8) are neither and stay what they are.
+    """
 
     def one(leaf: Any) -> Any:
+        if getattr(leaf, "dtype", None) in (np.bool_, np.int8):
+            return leaf
         if isinstance(leaf, jax.core.Tracer):
             return leaf.astype(dtype)
         return np.asarray(leaf, dtype) if isinstance(leaf, (bool, int, float, np.generic, np.ndarray, jax.Array)) else leaf
@@ -27,30 +35,34 @@ def cast(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
-def host_float64(compute: F) -> F:
-    """Decorate a function of pytrees: on the host it runs in float64 and returns NumPy, traced it follows its arguments.
+def host_float64(compute: F | None = None, *, static: tuple[str, ...] = ()) -> F:
+    """Decorate a function of pytrees: on the host it is compiled, runs in float64 and returns NumPy; traced it
+    follows its arguments.
 
     A float64 JAX array outside the scope would turn float32 at the caller's first `1 - c`; hence NumPy. The caller's
-    global precision flag is neither needed nor changed. Keyword arguments are static. Where the default device has no
-    good float64 (TPU, Metal) host calls run on the CPU.
+    global precision flag is neither needed nor changed. The keyword arguments named in `static` are compiled in.
+    Where the default device has no good float64 (TPU, Metal) host calls run on the CPU.
     """
+    if compute is None:
+        return partial(host_float64, static=static)  # type: ignore[return-value]
+    compiled = jax.jit(compute, static_argnames=static)
 
     @wraps(compute)
-    def wrapper(*args: Any, **static: Any) -> Any:
+    def wrapper(*args: Any, **options: Any) -> Any:
         if is_traced(args):
             dtypes = [leaf.dtype for leaf in jax.tree.leaves(args) if isinstance(leaf, jax.core.Tracer)]
             floats = [d for d in dtypes if jnp.issubdtype(d, jnp.floating)]
             dtype = jnp.result_type(*floats) if floats else jnp.zeros(()).dtype
             # Half precision has too few digits for a fixed point: compute in float32.
-            return compute(*cast(args, jnp.promote_types(dtype, jnp.float32)), **static)
-        with _outside_traces(), jax.enable_x64(True), jax.default_device(_float64_device()):
-            return jax.tree.map(np.asarray, compute(*cast(args, np.float64), **static))
+            return compute(*cast(args, jnp.promote_types(dtype, jnp.float32)), **options)
+        with outside_traces(), jax.enable_x64(True), jax.default_device(_float64_device()):
+            return jax.tree.map(np.asarray, compiled(*cast(args, np.float64), **options))
 
     return wrapper  # type: ignore[return-value]
 
 
-def _outside_traces() -> Any:
-    """Concrete evaluation inside somebody else's jit; entered only there, since it compiles constants one by one."""
+def outside_traces() -> Any:
+    """Concrete evaluation inside somebody else's jit."""
     return jax.ensure_compile_time_eval() if isinstance(jnp.zeros(()), jax.core.Tracer) else nullcontext()
 
 

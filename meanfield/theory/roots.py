@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..gaussian.control import repeat_while
-
 MOST_ROOTS = 5
 _ITERATIONS = 60
 
 
-@jax.jit
 def significant_signs(values: Array, noise: Array, below: Array) -> Array:
     """Signs in {-1, 0, 1}; what is within the noise takes the sign `below` the first entry, the next one's where that is 0.
 
@@ -31,21 +30,28 @@ def significant_signs(values: Array, noise: Array, below: Array) -> Array:
     return jnp.where(bottom, below, filled)
 
 
-@jax.jit
-def brackets(signs: Array, grid: Array) -> tuple[Array, Array]:
-    """Ends (MOST_ROOTS,) of the intervals of the grid where the sign changes, NaN where there are fewer."""
+class Brackets(NamedTuple):
+    """Intervals (MOST_ROOTS,) in which a sign changes, and whether it rises there; NaN where there are fewer."""
+
+    lo: Array
+    hi: Array
+    rising: Array
+
+
+def brackets(signs: Array, grid: Array) -> Brackets:
+    """The intervals of the grid in which the sign changes."""
     changes = signs[1:] * signs[:-1] < 0
     (where,) = jnp.nonzero(changes, size=MOST_ROOTS, fill_value=-1)
-    lo = jnp.where(where >= 0, grid[where], jnp.nan)
-    return lo, jnp.where(where >= 0, grid[where + 1], jnp.nan)
+    lo, hi = (jnp.where(where >= 0, grid[where + k], jnp.nan) for k in (0, 1))
+    return Brackets(lo, hi, signs[where + 1] > 0)
 
 
-def bracketed_newton(f: Callable[[Array], tuple[Array, Array]], lo: Array, hi: Array) -> Array:
-    """The roots of f between lo and hi by Newton's method, halving a bracket wherever Newton would leave it.
+def bracketed_newton(f: Callable[[Array], tuple[Array, Array]], between: Brackets) -> Array:
+    """The roots of f in brackets by Newton's method, halving a bracket wherever Newton would leave it.
 
-    f maps arrays like lo elementwise to value and derivative; its signs at the two ends differ. NaN ends give NaN.
+    f maps arrays like lo elementwise to value and derivative. NaN ends give NaN.
     """
-    rising = f(hi)[0] > 0
+    lo, hi, rising = between
 
     def step(state: tuple) -> tuple:
         i, lo, hi, x, _ = state
@@ -54,10 +60,9 @@ def bracketed_newton(f: Callable[[Array], tuple[Array, Array]], lo: Array, hi: A
     def unfinished(state: tuple) -> Array:
         return (state[0] < _ITERATIONS) & ~jnp.all(state[4])
 
-    return repeat_while(unfinished, step, (jnp.int32(0), lo, hi, (lo + hi) / 2, jnp.isnan(lo)))[3]
+    return lax.while_loop(unfinished, step, (jnp.int32(0), lo, hi, (lo + hi) / 2, jnp.isnan(lo)))[3]
 
 
-@jax.jit
 def _newton_step(value: Array, slope: Array, rising: Array, lo: Array, hi: Array, x: Array) -> tuple:
     above = (value > 0) == rising
     lo, hi = jnp.where(above, lo, x), jnp.where(above, x, hi)
@@ -67,15 +72,21 @@ def _newton_step(value: Array, slope: Array, rising: Array, lo: Array, hi: Array
     return lo, hi, new, (jnp.abs(new - x) <= 2 * jnp.finfo(x.dtype).eps * (jnp.abs(x) + 1e-3)) | jnp.isnan(x)
 
 
-def polish(f: Callable[[Array], Array], root: Array, steps: int) -> Array:
-    """Newton steps from a root that is held constant: n of them carry derivatives of order 2^n - 1 of the true root.
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def attach(f: Callable[..., Array], root: Array, *args: Any) -> Array:
+    """The root itself, f(root, *args) = 0 found elsewhere, with the derivative of the implicit function theorem.
 
-    f closes over the quantities to differentiate by. This is the implicit function theorem written as arithmetic: it
-    works in forward and reverse mode and under vmap.
+    f is a scalar function that closes over nothing that is differentiated. Derivatives of every order, in forward and
+    reverse mode; 0 where df/droot is.
     """
-    x = lax.stop_gradient(root)
-    for _ in range(steps):
-        value, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
-        usable = jnp.isfinite(slope) & (slope != 0) & jnp.isfinite(value)
-        x = jnp.where(usable, x - jnp.where(usable, value, 0.0) / jnp.where(usable, slope, 1.0), x)
-    return x
+    return root
+
+
+@attach.defjvp
+def _attach_jvp(f: Callable[..., Array], primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    root, *args = primals
+    root = attach(f, root, *args)
+    moved = jax.jvp(lambda *args: f(root, *args), tuple(args), tuple(tangents[1:]))[1]
+    slope = jax.jvp(lambda root: f(root, *args), (root,), (jnp.ones_like(root),))[1]
+    usable = jnp.isfinite(slope) & (slope != 0) & jnp.isfinite(moved)
+    return root, jnp.where(usable, -jnp.where(usable, moved, 0.0) / jnp.where(usable, slope, 1.0), 0.0)

@@ -8,15 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from ..errors import InputError
-from ..gaussian.control import is_traced, map_rows, scan_steps
 from .block import Block, check_block
 from .fixed_point import chi_perpendicular
 from .kernel import Kernel
-from .precision import host_float64
+from .precision import host_float64, is_traced
 from .result import Result
+
+_STRETCH = 32
 
 
 @jax.tree_util.register_dataclass
@@ -54,7 +55,7 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5) ->
     >>> import meanfield as mf
     >>> path = mf.trajectory(mf.MLP("relu", sigma_w=2**0.5), depth=2, q0=(1.0, 1.0), c0=0.0)
     >>> path.c.round(6).tolist()
-    [0.0, 0.31831, 0.493728]
+    [0.0, 0.31831, 0.493731]
     """
     check_block(block)
     if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
@@ -68,29 +69,55 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5) ->
             raise InputError(f"q0={q0!r} must hold two finite variances >= 0")
         if not np.all(np.abs(np.asarray(c0, float)) <= 1):
             raise InputError(f"c0={c0!r} must be a correlation in [-1, 1]")
-    equal = not is_traced((q1, q2)) and np.array_equal(q1, q2)
-    return _trajectory(block, q1, q2, c0, depth=int(depth), equal=bool(equal))
+    q1, q2, c0 = jnp.broadcast_arrays(q1, q2, c0) if is_traced((q1, q2, c0)) else np.broadcast_arrays(q1, q2, c0)
+    shape = q1.shape
+    pairs = tuple(a.reshape(-1) for a in (q1, q2, c0))
+    equal = not is_traced(pairs) and bool(np.array_equal(q1, q2) and np.all(c0 >= 0))
+    if is_traced((block, pairs)):
+        path = _layers(block, _start(*pairs), length=depth + 1, equal=False)[1]
+    else:
+        path = _long(block, _start(*(np.asarray(a, np.float64) for a in pairs)), int(depth) + 1, equal)
+    return jax.tree.map(lambda a: a.reshape((depth + 1, *shape)), path)
 
 
-@host_float64
-def _trajectory(block: Block, q1: Any, q2: Any, c0: Any, *, depth: int, equal: bool) -> Trajectory:
-    q1, q2, c0 = jnp.broadcast_arrays(jnp.asarray(q1), jnp.asarray(q2), jnp.asarray(c0))
-    rows = (q1.ravel(), q2.ravel(), c0.ravel())
-    paths = map_rows(lambda row: _one(block, *row, depth, equal), rows)
-    return jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1).reshape((depth + 1, *q1.shape)), paths)
+def _start(q1: Any, q2: Any, c0: Any) -> tuple[Any, Any, Any]:
+    # 1 - c of a float is exact near 1, so nothing is lost on the way to the gap.
+    return q1, q2, (q1 * q2) ** 0.5 * (1 - c0)
 
 
-def _one(block: Block, q1: Array, q2: Array, c0: Array, depth: int, equal: bool) -> Trajectory:
-    start = Kernel(q1, q2, jnp.sqrt(q1 * q2) * (1 - c0), jnp.zeros_like(q1), equal=equal)
+def _long(block: Block, state: tuple, length: int, equal: bool) -> Trajectory:
+    """Stretches of one length, so that every depth runs the same program; the rest of a state at rest is a repetition."""
+    pieces: list[Trajectory] = []
+    for first in range(0, length, _STRETCH):
+        before = state
+        state, piece = _layers(block, state, length=_STRETCH, equal=equal)
+        pieces.append(jax.tree.map(lambda a, n=length - first: a[:n], piece))
+        if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, state, strict=True)):
+            rest = length - first - _STRETCH
+            pieces.append(jax.tree.map(lambda a, n=rest: np.repeat(a[-1:], max(n, 0), 0), piece))
+            break
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
 
-    def layer(kernel: Kernel) -> tuple[Kernel, Trajectory]:
+
+@host_float64(static=("length", "equal"))
+def _layers(block: Block, state: tuple, *, length: int, equal: bool) -> tuple[tuple, Trajectory]:
+    """`length` layers of pairs (P,), from (q1, q2, gap): the state after them, and the path (length, P)."""
+    start = tuple(jnp.asarray(a) for a in state)
+    end, path = lax.map(lambda row: _one(block, row, length, equal), start)
+    return end, jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1), path)
+
+
+def _one(block: Block, row: tuple, length: int, equal: bool) -> tuple[tuple, Trajectory]:
+    def layer(state: tuple, _: None) -> tuple[tuple, Trajectory]:
+        q1, q2, gap = state
+
         def gap_after(gap: Array) -> tuple[Array, Kernel]:
-            after = block(kernel.replace(gap=gap))
+            after = block(Kernel(q1, q2, gap, equal=equal))
             return after.gap, after
 
-        _, chi_c, after = jax.jvp(gap_after, (kernel.gap,), (jnp.ones_like(kernel.gap),), has_aux=True)
-        chi = chi_perpendicular(block, kernel.q1)
-        e = kernel.one_minus_c
-        return after, Trajectory(kernel.q1, kernel.q2, 1 - e, e, chi, chi_c)
+        _, chi_c, after = jax.jvp(gap_after, (gap,), (jnp.ones_like(gap),), has_aux=True)
+        e = Kernel(q1, q2, gap, equal=equal).one_minus_c
+        here = Trajectory(q1, q2, 1 - e, e, chi_perpendicular(block, q1), chi_c)
+        return (after.q1, after.q2, after.gap), here
 
-    return scan_steps(layer, start, depth + 1)
+    return lax.scan(layer, row, length=length)
