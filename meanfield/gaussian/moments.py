@@ -23,7 +23,7 @@ def smallest(dtype: Any) -> float:
 def moments(phi: Activation, q: Array) -> Moments:
     """E[phi], E[phi^2] and E[phi'^2] at one variance q, a scalar array; the last is inf where phi jumps.
 
-    At q = 0 the slope is the limit q -> 0: the mean of the squared one-sided slopes where 0 is a kink. Above q = 2e16
+    At q = 0 the slope is the limit q -> 0: the mean of the squared one-sided slopes where 0 is a kink. Above q = 1e17
     NaN, unless phi has closed forms.
 
     >>> from meanfield.gaussian.named import activation
@@ -73,16 +73,20 @@ class Samples(ClosedForms):
     slope_at_zero: Any
     jump: Any
 
-    def moments(self, phi: Any, q: Array) -> Moments:
-        """E[phi], E[phi^2], E[phi'^2] at variance q, and a bound on the error of the second."""
+    def _weights(self, q: Array) -> tuple[Array, Array]:
+        """The nodes in standard deviations, and their weights, 0 out of reach."""
         std = jnp.sqrt(jnp.maximum(q, smallest(q.dtype)))
         # Past the last node there is nothing to sum.
         std = jnp.where(std * REACH <= LARGEST, std, jnp.nan)
         z = self.x / std
-        seen = jnp.abs(z) <= REACH
-        weight = jnp.where(seen, self.dx * jnp.exp(-(z**2) / 2) / (std * np.sqrt(2 * np.pi)), 0.0)
+        weight = self.dx * jnp.exp(-(z**2) / 2) / (std * np.sqrt(2 * np.pi))
+        return z, jnp.where(jnp.abs(z) <= REACH, weight, 0.0)
+
+    def moments(self, phi: Any, q: Array) -> Moments:
+        """E[phi], E[phi^2], E[phi'^2] at variance q, and a bound on the error of the second."""
+        z, weight = self._weights(q)
         # phi may overflow where the Gaussian has no weight.
-        value, slope = jnp.where(seen, self.value, 0.0), jnp.where(seen, self.slope, 0.0)
+        value, slope = (jnp.where(weight > 0, samples, 0.0) for samples in (self.value, self.slope))
         density = jnp.exp(-(z**2) / 2) * value**2
         second = estimate(weight * value**2, jnp.max(jnp.where(jnp.abs(z) > 0.9 * REACH, density, 0.0)))
         return Moments(
@@ -91,3 +95,9 @@ class Samples(ClosedForms):
             jnp.where(q > 0, jnp.sum(weight * slope**2), self.slope_at_zero) + self.jump,
             second.error,
         )
+
+    def slope_variance(self, q: Array) -> Array:
+        """Var[phi'(x)], right relative to itself."""
+        _, weight = self._weights(q)
+        slope = jnp.where(weight > 0, self.slope, 0.0)
+        return jnp.sum(weight * (slope - jnp.sum(weight * slope)) ** 2)

@@ -292,6 +292,14 @@ def covariance_at(
     return jnp.sum(weights * first * _slope(phi, order, *_inner_rule(phi, pair.sign * pair.s2, pair, nodes, detail)))
 
 
+def deficit_at(phi: Activation, q: Array, e: Array, detail: Detail) -> Array:
+    """E[(phi'(u) - phi'(v))^2] / 2 of a pair of one variance at c >= 0, right relative to itself; no steps, no gradient."""
+    pair = _split(q, q, e)
+    nodes, weights = _outer_rule(phi.kink_array(q.dtype), phi.scale, pair, True, detail)
+    rule, mean, _ = _inner_rule(phi, pair.s1, pair, nodes, detail)
+    return jnp.sum(weights * _mean_and_variance(rule.weight, phi.slope(rule.x), phi.slope(mean))[1])
+
+
 def _is_zero(tangent: Any) -> bool:
     return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
 

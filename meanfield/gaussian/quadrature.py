@@ -24,7 +24,7 @@ from jax import Array, lax
 NODES = 16
 PANELS = 24
 _EVEN, _GRADED = 8, 1.3
-_SMALLEST, LARGEST, _SIDE, _FEW = 7e-16, 1.5e9, 139, 12
+_SMALLEST, LARGEST, _SIDE, _FEW = 7e-16, 4e9, 142, 12
 REACH = 10.5
 """Standard deviations kept on either side; what is cut off is below 1e-24 of a bounded integrand."""
 

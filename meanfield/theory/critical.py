@@ -75,11 +75,12 @@ def edge_of_chaos(phi: str | Callable | Activation, q: Any = (1e-4, 10.0, 200)) 
     values = values_of("q", q, geometric=True)
     if np.any(~(values >= 0)):
         raise InputError(f"q={q!r} must hold variances >= 0")
-    return _edge(_sampled(activation(phi), values), values)
+    return line_at(_sampled(activation(phi), values), values)
 
 
 @host_float64
-def _edge(phi: Activation, q: Any) -> EdgeOfChaos:
+def line_at(phi: Activation, q: Any) -> EdgeOfChaos:
+    """`edge_of_chaos` at an array of variances, of an activation that may be `sampled` or tabulated."""
     return jax.vmap(partial(_point, phi))(jnp.asarray(q))
 
 

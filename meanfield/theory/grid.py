@@ -1,140 +1,251 @@
 """Many (sigma_w, sigma_b) at once, from one activation's table: the fast path of phase diagrams.
 
-For each point the variance map is sigma_w^2 M(q) + sigma_b^2 with one M for all. Where M rises, and V(q) - q changes
-sign once on the scan grid, the fixed point is Newton's from that interval; every other point (several fixed points, a
-falling M, signs that drown in rounding) is told apart and left to the general solver. Pairs follow panel by panel: one
-matrix product gives each point its own polynomial in the angle, and a few Newton steps on it give c*.
+V(q) = sigma_w^2 M(q) + sigma_b^2 with one M for all points, so that q* solves H(q) = q - sigma_w^2 M(q) = sigma_b^2.
+For each sigma_w, H on the scan grid tells between which of its points each sigma_b^2 is crossed: every fixed point of
+every point of the diagram, from one sorted search. Newton's method on the table ends it. Where rounding or the table
+could hide or feign a crossing, or M falls, points are told apart and left to the general solver. Pairs follow panel by
+panel: one matrix product gives each point its own polynomial in the angle, and a few Newton steps on it give c*.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .fixed_point import Variances, scan_grid
-from .table import ANGLES, MomentTable, TableBuilder
+from .fixed_point import Variances
+from .roots import MOST_ROOTS
+from .table import MomentTable, PairPanel, Table
 
-ROWS = 8192
+ROWS = 16384
 """Points per compiled chunk: a few megabytes of work."""
-_NEWTON = 6
+_NEWTON = 3
 _ANGLE_STEPS = 12
+# Closer to a crossing than this, relative to q, the scan does not trust the table.
+_DOUBT = 1e-10
 
 
-class Scan(NamedTuple):
-    """The scan grid of q, and the table's E[phi^2] on it."""
+class Pending(NamedTuple):
+    """Results on their way, in pieces of one size, of which the first `count` rows are wanted."""
 
+    pieces: list
+    count: int
+
+
+def in_chunks(compute: Callable, size: int, *columns: np.ndarray) -> Pending:
+    """compute(*columns) in pieces of one size, so that one program serves every grid; not waited for."""
+    count = columns[0].size
+    pieces = []
+    for start in range(0, max(count, 1), size):
+        piece = [c[start : start + size] for c in columns]
+        short = size - piece[0].size
+        pieces.append(compute(*(np.pad(c, (0, short), mode="edge" if c.size else "constant") for c in piece)))
+    return Pending(pieces, count)
+
+
+def fetch(pending: Pending) -> Any:
+    """What `in_chunks` computes, as writable NumPy arrays."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[: pending.count], *pending.pieces)
+
+
+class _Crossings(NamedTuple):
+    """Fixed points before they are found, ascending in q within each point of the diagram; arrays (k,).
+
+    point : index into the flattened [sigma_b, sigma_w]; step : the interval of the scan grid; start : a first guess
+    doubtful : (points,)
+    """
+
+    point: np.ndarray
+    step: np.ndarray
+    start: np.ndarray
+    doubtful: np.ndarray
+
+
+def variances(
+    table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float
+) -> tuple[Variances, np.ndarray]:
+    """The variance half at every point of the grid, flattened [sigma_b, sigma_w], and which need the general solver."""
+    shape = sigma_b.size, sigma_w.size
+    w_var, b_var = (np.broadcast_to(a, shape).ravel() for a in (sigma_w**2, sigma_b[:, None] ** 2))
+    cross = _crossings(table, sigma_w**2, sigma_b**2)
+    solve = partial(_solve, table.moments)
+    at = fetch(in_chunks(solve, ROWS, w_var[cross.point], b_var[cross.point], cross.step, cross.start))
+    excess = w_var * float(_second_at(table.moments, q0)) + b_var - q0
+    up = excess > 0
+    # The smallest fixed point above q0 where V(q0) > q0, the largest below otherwise: where a rising V takes the iteration.
+    reached = np.full(w_var.size, -1)
+    entries = np.arange(cross.point.size)
+    rising = up[cross.point]
+    above, below = rising & (at.q > q0), ~rising & (at.q < q0)
+    reached[cross.point[above][::-1]] = entries[above][::-1]
+    reached[cross.point[below]] = entries[below]
+    found = reached >= 0
+    rests = ~found & ~up & (b_var == 0) & (table.moments.at_zero == 0)
+    hard = cross.doubtful | (~found & ~up & ~rests) | (np.abs(excess) <= _DOUBT * q0)
+    hard[cross.point[~at.settled]] = True
+    if not table.rising:
+        hard[:] = True
+    return _points(table, cross, at, reached, rests, w_var), hard
+
+
+def _crossings(table: Table, w_var: np.ndarray, b_var: np.ndarray) -> _Crossings:
+    q = table.moments.grid
+    needed = q - w_var[:, None] * table.scan
+    order = np.argsort(b_var)
+    ranked = b_var[order]
+    lower, upper = (np.searchsorted(ranked, needed + s * _DOUBT * q, side) for s, side in ((-1, "left"), (1, "right")))
+    doubtful = np.zeros((b_var.size, w_var.size), bool)
+    _, column, row = _spread(lower, upper)
+    doubtful[order[row], column] = True
+    step, column, row = _spread(np.minimum(upper[:, 1:], upper[:, :-1]), np.maximum(upper[:, 1:], upper[:, :-1]))
+    ends = needed[column, step], needed[column, step + 1]
+    share = np.clip((ranked[row] - ends[0]) / (ends[1] - ends[0]), 0.0, 1.0)
+    point = order[row] * w_var.size + column
+    ascending = np.argsort(point * q.size + step)
+    start = q[step] + share * (q[step + 1] - q[step])
+    return _Crossings(point[ascending], step[ascending], start[ascending], doubtful.ravel())
+
+
+def _spread(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(step, column, row) of every row in [first, last) of arrays (columns, steps)."""
+    column, step = np.nonzero(last > first)
+    low = first[column, step]
+    count = last[column, step] - low
+    start = np.cumsum(count) - count
+    row = np.arange(count.sum()) + np.repeat(low - start, count)
+    return np.repeat(step, count), np.repeat(column, count), row
+
+
+class _At(NamedTuple):
     q: Array
-    second: Array
-
-
-def scan_of(builder: TableBuilder) -> Scan:
-    """The scan of one activation."""
-    q = jnp.asarray(scan_grid(np.float64))
-    return Scan(q, builder.table.moments(None, q)[1])
+    chi_1: Array
+    chi_q: Array
+    q_error: Array
+    side: Array  # of chi_1 against 1, as the phase's code
+    settled: Array
 
 
 @jax.jit
-def variances(table: MomentTable, scan: Scan, sigma_w: Array, sigma_b: Array, q0: Array) -> tuple[Variances, Array]:
-    """The variance half at points (n,), and which of them need the general solver."""
-    w_var, b_var = sigma_w**2, sigma_b**2
-
-    def look(point: tuple[Array, Array]) -> tuple[Array, Array, Array, Array]:
-        w, b = point
-        excess = w * scan.second + b - scan.q
-        noisy = jnp.abs(excess) <= 64 * jnp.finfo(excess.dtype).eps * scan.q
-        above = excess > 0
-        changes = above[1:] != above[:-1]
-        return jnp.sum(changes), jnp.argmax(changes), above[0], jnp.any(noisy)
-
-    count, place, first_above, noisy = lax.map(look, (w_var, b_var), batch_size=256)
-    rests = ~first_above & (count == 0) & (b_var == 0) & (table.at_zero == 0)
-    simple = ~noisy & ((first_above & (count <= 1)) | rests)
-    found = first_above & (count == 1)
-    lo, hi = scan.q[place], scan.q[place + 1]
-    q = _newton(table, w_var, b_var, lo, hi)
-    q = jnp.where(found, q, jnp.where(rests, 0.0, 1.0))
-    return _describe(table, w_var, b_var, q, found, rests), ~simple
+def _second_at(table: MomentTable, q: Array) -> Array:
+    return table.moments(None, q).second
 
 
-def _newton(table: MomentTable, w_var: Array, b_var: Array, lo: Array, hi: Array) -> Array:
-    """Newton's method in log q from the middle of each interval, kept inside it; then one step in q."""
+@jax.jit
+def _solve(table: MomentTable, w_var: Array, b_var: Array, step: Array, start: Array) -> _At:
+    """Newton's method from inside each interval, kept there; and what is to be known at its end."""
+    grid = jnp.asarray(table.grid)
+    lo, hi = grid[step], grid[step + 1]
 
-    def step(_: int, q: Array) -> Array:
-        second, growth = table.second_and_growth(q)
-        excess = w_var * second + b_var - q
-        log = jnp.log1p(jnp.clip(-excess / (w_var * growth * q - q), -0.9, 9.0))
-        return jnp.clip(q * jnp.exp(log), lo, hi)
+    def second_and_growth(q: Array) -> tuple[Array, Array]:
+        return jax.jvp(lambda q: table.second_moment(q, step), (q,), (jnp.ones_like(q),))
 
-    return lax.fori_loop(0, _NEWTON, step, jnp.sqrt(lo * hi))
-
-
-def _describe(
-    table: MomentTable, w_var: Array, b_var: Array, q: Array, found: Array, rests: Array
-) -> Variances:
-    second, growth = table.second_and_growth(jnp.maximum(q, 1e-26))
-    slope, slope_growth = table.slope_and_growth(q)
+    q = start
+    for _ in range(_NEWTON):
+        second, growth = second_and_growth(q)
+        fall = 1 - w_var * growth
+        move = (w_var * second + b_var - q) / jnp.where(fall == 0, 1.0, fall)
+        q = jnp.clip(q + move, lo, hi)
+    slope, slope_growth = jax.jvp(lambda q: table.slope_moment(q, step), (q,), (jnp.ones_like(q),))
+    second, growth = second_and_growth(q)
     eps = jnp.finfo(q.dtype).eps
     chi_1, chi_q = w_var * slope, w_var * growth
-    known = found | rests
-    error = w_var * table.error_at(q) * second + 4 * eps * (w_var * second + b_var)
-    q_error = jnp.where(found, error / jnp.maximum(jnp.abs(1 - chi_q), eps), 0.0)
-    chi_error = 8 * eps * (1 + chi_1) + jnp.where(found, jnp.abs(w_var * slope_growth) * q_error, 0.0)
-    side = jnp.where(jnp.abs(chi_1 - 1) <= chi_error, 1, jnp.where(chi_1 < 1, 0, 2))
-    phase = jnp.where(known, side, 3)
-    status = jnp.where(found, 0, jnp.where(rests, 1, 3))
-    q_star = jnp.where(known, q, jnp.inf)
-    nan = jnp.full((*q.shape, 4), jnp.nan)
+    error = w_var * jnp.asarray(table.error)[step] * second + 4 * eps * (w_var * second + b_var)
+    q_error = error / jnp.maximum(jnp.abs(1 - chi_q), eps)
+    chi_error = 8 * eps * (1 + chi_1) + jnp.abs(w_var * slope_growth) * q_error
+    side = jnp.where(jnp.abs(chi_1 - 1) <= chi_error, 1, jnp.where(chi_1 < 1, 0, 2)).astype(jnp.int8)
+    # A last move by a relative d leaves an error of d^2.
+    return _At(q, chi_1, chi_q, q_error, side, jnp.abs(move) <= 1e-7 * q)
 
-    def first(value: Array) -> Array:
-        return jnp.concatenate([jnp.where(found, value, jnp.nan)[..., None], nan], -1)
 
-    chaotic = found & (phase == 2)
-    return Variances(q_star, q, status, phase, chaotic, chi_1, chi_q, q_error, first(q), first(chi_q))
+def _points(
+    table: Table, cross: _Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, w_var: np.ndarray
+) -> Variances:
+    """From fixed points to points of the diagram."""
+    found = reached >= 0
+    # One entry past the end stands for a point with nothing to pick.
+    entry = np.where(found, reached, at.q.size)
+
+    def pick(values: np.ndarray, otherwise: Any) -> np.ndarray:
+        return np.where(found, np.append(values, values.dtype.type(0))[entry], otherwise)
+
+    first = np.searchsorted(cross.point, cross.point)
+    rank = np.arange(cross.point.size) - first
+    kept = rank < MOST_ROOTS
+    every = np.full((2, w_var.size, MOST_ROOTS), np.nan)
+    for values, of in zip(every, (at.q, at.chi_q), strict=True):
+        values[cross.point[kept], rank[kept]] = of[kept]
+    at_zero = w_var * table.slope_at_zero
+    side = np.where(np.abs(at_zero - 1) <= 1e-15, 1, np.where(at_zero < 1, 0, 2))
+    phase = pick(at.side, np.where(rests, side, 3)).astype(np.int8)
+    status = np.where(found, 0, np.where(rests, 1, 3)).astype(np.int8)
+    return Variances(
+        q_star=pick(at.q, np.where(rests, 0.0, np.inf)),
+        q=pick(at.q, np.where(rests, 0.0, 1.0)),
+        status=status,
+        phase=phase,
+        chaotic=found & (phase == 2),
+        chi_1=pick(at.chi_1, np.where(rests, at_zero, np.nan)),
+        chi_q=pick(at.chi_q, np.where(rests, at_zero, np.nan)),
+        q_error=pick(at.q_error, 0.0),
+        all_q=every[0],
+        all_chi_q=every[1],
+    )
 
 
 @jax.jit
-def pairs(table: MomentTable, panel: Array, q: Array, chi_1: Array) -> tuple[Array, Array]:
-    """1 - c* and chi_c of chaotic points (n,) whose variances lie in one panel of the table.
+def pairs(panel: PairPanel, table: MomentTable, q: Array, chi_1: Array) -> tuple[Array, Array]:
+    """1 - c* and chi_c of chaotic points (n,) whose variances lie in one panel.
 
-    1 / chi_1 = 1 - (mean deficit of the slope up to c*), with both deficits v times a polynomial in v.
+    1 / chi_1 = 1 - spread * (mean deficit of the slope up to c*), with both deficits v times a polynomial in v.
     """
-    coefficients = jnp.tensordot(table.pairs[panel], table.rows(q), ((0,), (1,)))
-    local, mean = coefficients[:, 0], coefficients[:, 1]
-    target = 1 - 1 / chi_1
+    rows = panel.rows(q)
+    local, mean = (jnp.tensordot(c, rows, ((0,), (0,))) for c in (panel.local, panel.mean))
+    spread = table.spread_at(q, table.step_of(q))
+    target = (1 - 1 / chi_1) / spread
     at_end = jnp.sum(mean, 0)
-    v = _angle_of(mean, target)
+    r = jnp.sqrt(jnp.clip(target / at_end, 0.0, 1.0))
+    place = r * (panel.guess.size - 1)
+    below = jnp.clip(place.astype(jnp.int32), 0, panel.guess.size - 2)
+    guess = jnp.asarray(panel.guess)
+    start = r**panel.power * (guess[below] + (place - below) * (guess[below + 1] - guess[below]))
+    v = _angle_of(mean, target, start)
     v = jnp.where(at_end <= target * (1 + 32 * jnp.finfo(q.dtype).eps), 1.0, v)
-    chi_c = chi_1 * (1 - v * _clenshaw(local, v)[0])
-    return table.e_of(q, v), chi_c
+    chi_c = chi_1 * (1 - spread * v * _clenshaw(local, v)[0])
+    stretch = jnp.sqrt(q) / panel.scale
+    e = 2 * jnp.sin(jnp.sinh(v * jnp.arcsinh(stretch * np.pi / 2)) / stretch / 2) ** 2
+    return e, chi_c
 
 
-def _angle_of(mean: Array, target: Array) -> Array:
+def _angle_of(mean: Array, target: Array, start: Array) -> Array:
     """v with v * polynomial(v) = target, by Newton's method on the power law that fits value and slope."""
-
-    def step(_: int, state: tuple) -> tuple:
-        lo, hi, v = state
+    def step(state: tuple) -> tuple:
+        i, lo, hi, v, _ = state
         value, slope = _clenshaw(mean, v)
         deficit, slope = v * value, value + v * slope
         above = deficit > target
         lo, hi = jnp.where(above, lo, v), jnp.where(above, v, hi)
         power = v * slope / deficit
-        fitted = v * (target / deficit) ** (1 / power)
+        fitted = v * jnp.exp(jnp.log(target / deficit) / power)
         trial = jnp.where((power > 0.5) & (power < 4), fitted, v - (deficit - target) / slope)
-        return lo, hi, jnp.where((trial > lo) & (trial < hi), trial, (lo + hi) / 2)
+        new = jnp.where((trial >= lo) & (trial <= hi), trial, (lo + hi) / 2)
+        # A step that moves v by a relative d leaves an error of d^2.
+        return i + 1, lo, hi, new, jnp.all(jnp.abs(new - v) <= 1e-6 * v)
 
     one = jnp.ones_like(target)
-    return lax.fori_loop(0, _ANGLE_STEPS, step, (0 * one, one, 0.7 * one))[2]
+    start = jnp.maximum(start, 1e-9)
+    state = (jnp.int32(0), 0 * one, one, start, jnp.array(False))
+    return lax.while_loop(lambda s: (s[0] < _ANGLE_STEPS) & ~s[-1], step, state)[3]
 
 
 def _clenshaw(coefficients: Array, v: Array) -> tuple[Array, Array]:
-    """Value and slope at v in [0, 1] of Chebyshev sums; coefficients (ANGLES, n), v (n,)."""
+    """Value and slope at v in [0, 1] of Chebyshev sums; coefficients (count, n), v (n,)."""
     t = 2 * v - 1
     b1, b2, d1, d2 = (jnp.zeros_like(t) for _ in range(4))
-    for k in range(ANGLES - 1, 0, -1):
+    for k in range(coefficients.shape[0] - 1, 0, -1):
         b1, b2, d1, d2 = coefficients[k] + 2 * t * b1 - b2, b1, 2 * b1 + 2 * t * d1 - d2, d1
     return coefficients[0] + t * b1 - b2, 2 * (b1 + t * d1 - d2)
-

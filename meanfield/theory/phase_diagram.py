@@ -11,21 +11,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from .block import Activate, Block, Dense, Serial, check_block
-from .critical import EdgeOfChaos, edge_of_chaos
-from . import grid
+from .correlation import fixed_gap
+from .critical import EdgeOfChaos, line_at
 from .fixed_point import FixedPoint, assemble, solve, solve_variance
-from .precision import host_float64
+from .grid import fetch, in_chunks, pairs, variances
+from .precision import in_float64
 from .ranges import values_of
 from .result import Result
 from .status import Labels
-from .table import builder_of
+from .table import table_of
 
 CHUNK = 1024
+_PAIR_ROWS, _FEW = 4096, 16
 
 
 @jax.tree_util.register_dataclass
@@ -117,7 +120,8 @@ def phase_diagram(
         if np.any(values < 0):
             raise InputError(f"{name}: {values.min()} must not be negative; give standard deviations >= 0")
     point = _on_grid(phi, axes["sigma_w"], axes["sigma_b"], q0)
-    line = _line_inside(phi, axes["sigma_w"], axes["sigma_b"], point.q_star)
+    known = phi if phi.has_steps else in_float64(table_of)(phi).activation()
+    line = _line_inside(known, axes["sigma_w"], axes["sigma_b"], point.q_star)
     grid = {f.name: getattr(point, f.name) for f in fields(FixedPoint)}
     return PhaseDiagram(**axes, **grid, critical_line=line, activation=phi.name)
 
@@ -131,62 +135,77 @@ def _activation_of(given: Any) -> Activation:
     raise InputError(f"block={given!r}: phase diagrams are drawn over the sigmas of mf.MLP(phi, sigma_w, sigma_b)")
 
 
-@host_float64
-def _on_grid(phi: Activation, sigma_w: Any, sigma_b: Any, q0: Any) -> FixedPoint:
+@in_float64
+def _on_grid(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> FixedPoint:
+    points = (_by_solver if phi.has_steps else _by_table)(phi, sigma_w, sigma_b, float(q0))
     shape = (sigma_b.size, sigma_w.size)
-    b, w = (a.ravel() for a in np.meshgrid(sigma_b, sigma_w, indexing="ij"))
-    points = _points_by_solver(phi, w, b, q0) if phi.has_steps else _points_by_table(phi, w, b, q0)
     return jax.tree.map(lambda a: np.asarray(a).reshape(shape + a.shape[1:]), points)
 
 
-def _points_by_solver(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: Any) -> FixedPoint:
+def _by_solver(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> FixedPoint:
     """Activations with value jumps have no table: closed forms in one go, others point by point."""
+    b, w = (a.ravel() for a in np.meshgrid(sigma_b, sigma_w, indexing="ij"))
     if phi.closed is not None:
-        return in_chunks(partial(_solve_many, phi, q0=q0), CHUNK, sigma_w, sigma_b)
-    blocks = [_block(phi, *point) for point in zip(sigma_w, sigma_b, strict=True)]
-    return jax.tree.map(lambda *a: np.stack(a), *(solve(block, jnp.asarray(q0)) for block in blocks))
+        return fetch(in_chunks(partial(_solve_many, phi, q0=q0), CHUNK, w, b))
+    points = [_solve_one(phi, *point, q0) for point in zip(w, b, strict=True)]
+    return jax.tree.map(lambda *a: np.stack(a), *points)
 
 
-def _points_by_table(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: Any) -> FixedPoint:
+def _by_table(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> FixedPoint:
     """The variances of all points, then the pair panels that these need, then c* panel by panel."""
-    builder = builder_of(phi)
-    scan = grid.scan_of(builder)
-    found, hard = in_chunks(partial(grid.variances, builder.table, scan, q0=q0), grid.ROWS, sigma_w, sigma_b)
-    if not builder.rising:
-        hard = np.ones_like(hard)
+    table = table_of(phi)
+    found, hard = variances(table, sigma_w, sigma_b, q0)
     if hard.any():
-        general = in_chunks(partial(_variances, builder.activation(), q0=q0), CHUNK, sigma_w[hard], sigma_b[hard])
+        b, w = (a.ravel()[hard] for a in np.meshgrid(sigma_b, sigma_w, indexing="ij"))
+        general = fetch(in_chunks(partial(_variances, table.activation(), q0=q0), CHUNK, w, b))
         for whole, part in zip(found, general, strict=True):
             whole[hard] = part
     e, chi_c = np.zeros_like(found.q), found.chi_1.copy()
-    panels = np.where(found.chaotic, builder.panel_of(found.q), -1)
-    builder.cover(found.q[found.chaotic])
+    panels = np.where(found.chaotic, table.panel_of(found.q), -1)
+    pending = []
     for panel in np.unique(panels[panels >= 0]):
         (here,) = np.nonzero(panels == panel)
-        solve_pairs = partial(grid.pairs, builder.table, panel)
-        e[here], chi_c[here] = in_chunks(solve_pairs, grid.ROWS, found.q[here], found.chi_1[here])
-    return assemble(found, e, chi_c)
+        tabulated = table.pairs(panel)
+        if tabulated is None:
+            b, w = (a.ravel()[here] for a in np.meshgrid(sigma_b, sigma_w, indexing="ij"))
+            pieces = in_chunks(partial(_gaps, phi), _FEW, w, b, found.q[here], found.chi_1[here])
+        else:
+            solve_pairs = partial(pairs, tabulated, table.moments)
+            pieces = in_chunks(solve_pairs, _PAIR_ROWS, found.q[here], found.chi_1[here])
+        pending.append((here, pieces))
+    for here, pieces in pending:
+        e[here], chi_c[here] = fetch(pieces)
+    return _assemble(found, e, chi_c)
 
 
-def in_chunks(compute: Callable, size: int, *columns: np.ndarray) -> Any:
-    """compute(*columns) in pieces of one size, so that one program serves every grid; NumPy arrays, writable."""
-    count = columns[0].size
-    pieces = []
-    for start in range(0, count, size):
-        piece = [c[start : start + size] for c in columns]
-        short = size - piece[0].size
-        pieces.append(compute(*(np.pad(c, (0, short), mode="edge") for c in piece)))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *pieces)
+_assemble = jax.jit(assemble)
 
 
 @jax.jit
 def _variances(phi: Activation, sigma_w: Any, sigma_b: Any, q0: Any) -> Any:
-    return jax.vmap(lambda w, b: solve_variance(_block(phi, w, b), q0))(sigma_w, sigma_b)
+    return jax.vmap(lambda w, b: solve_variance(_block(phi, w, b), jnp.asarray(q0)))(sigma_w, sigma_b)
+
+
+@jax.jit
+def _gaps(phi: Activation, sigma_w: Any, sigma_b: Any, q: Any, chi_1: Any) -> tuple[Any, Any]:
+    """1 - c* and chi_c of chaotic points, point by point."""
+
+    def one(point: tuple) -> tuple[Any, Any]:
+        w, b, q, chi_1 = point
+        gap, chi_c = fixed_gap(_block(phi, w, b), q, chi_1, jnp.asarray(True))
+        return gap / q, chi_c
+
+    return lax.map(one, (sigma_w, sigma_b, q, chi_1))
+
+
+@jax.jit
+def _solve_one(phi: Activation, sigma_w: Any, sigma_b: Any, q0: Any) -> FixedPoint:
+    return solve(_block(phi, sigma_w, sigma_b), jnp.asarray(q0))
 
 
 @jax.jit
 def _solve_many(phi: Activation, sigma_w: Any, sigma_b: Any, q0: Any) -> FixedPoint:
-    return jax.vmap(lambda w, b: solve(_block(phi, w, b), q0))(sigma_w, sigma_b)
+    return jax.vmap(lambda w, b: _solve_one(phi, w, b, q0))(sigma_w, sigma_b)
 
 
 def _block(phi: Activation, sigma_w: Any, sigma_b: Any) -> Block:
@@ -197,7 +216,7 @@ def _line_inside(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q_st
     """The critical line where it runs inside the box, with NaN where it leaves it."""
     finite = q_star[np.isfinite(q_star) & (q_star > 0)]
     top = max(float(finite.max(initial=1.0)), float(sigma_b.max()) ** 2) * 10
-    line = edge_of_chaos(phi, np.geomspace(1e-10, top, 600))
+    line = line_at(phi, np.geomspace(1e-10, top, 600))
     with np.errstate(invalid="ignore"):
         inside = (
             (line.sigma_w >= sigma_w.min()) & (line.sigma_w <= sigma_w.max())

@@ -55,15 +55,23 @@ def host_float64(compute: F | None = None, *, static: tuple[str, ...] = ()) -> F
             dtype = jnp.result_type(*floats) if floats else jnp.zeros(()).dtype
             # Half precision has too few digits for a fixed point: compute in float32.
             return compute(*cast(args, jnp.promote_types(dtype, jnp.float32)), **options)
-        with outside_traces(), jax.enable_x64(True), jax.default_device(_float64_device()):
-            return jax.tree.map(np.asarray, compiled(*cast(args, np.float64), **options))
+        return on_host(*cast(args, np.float64), **options)
 
+    on_host = in_float64(lambda *args, **options: jax.tree.map(np.asarray, compiled(*args, **options)))
     return wrapper  # type: ignore[return-value]
 
 
-def outside_traces() -> Any:
-    """Concrete evaluation inside somebody else's jit."""
-    return jax.ensure_compile_time_eval() if isinstance(jnp.zeros(()), jax.core.Tracer) else nullcontext()
+def in_float64(compute: F) -> F:
+    """Decorate a function that is called from the host: what it does with JAX is in float64."""
+
+    @wraps(compute)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        # Inside somebody else's jit, concrete values are evaluated all the same.
+        outside = jax.ensure_compile_time_eval() if isinstance(jnp.zeros(()), jax.core.Tracer) else nullcontext()
+        with outside, jax.enable_x64(True), jax.default_device(_float64_device()):
+            return compute(*args, **options)
+
+    return wrapper  # type: ignore[return-value]
 
 
 def _float64_device() -> Any:

@@ -86,7 +86,9 @@ def attach(f: Callable[..., Array], root: Array, *args: Any) -> Array:
 def _attach_jvp(f: Callable[..., Array], primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     root, *args = primals
     root = attach(f, root, *args)
-    moved = jax.jvp(lambda *args: f(root, *args), tuple(args), tuple(tangents[1:]))[1]
-    slope = jax.jvp(lambda root: f(root, *args), (root,), (jnp.ones_like(root),))[1]
-    usable = jnp.isfinite(slope) & (slope != 0) & jnp.isfinite(moved)
-    return root, jnp.where(usable, -jnp.where(usable, moved, 0.0) / jnp.where(usable, slope, 1.0), 0.0)
+    # A root that is NaN has no derivative, and must not put a NaN into others'.
+    at = jnp.where(jnp.isnan(root), 1.0, root)
+    moved = jax.jvp(lambda *args: f(at, *args), tuple(args), tuple(tangents[1:]))[1]
+    slope = jax.jvp(lambda root: f(root, *args), (at,), (jnp.ones_like(at),))[1]
+    usable = jnp.isfinite(slope) & (slope != 0) & ~jnp.isnan(root)
+    return root, jnp.where(usable, -moved / jnp.where(usable, slope, 1.0), 0.0)

@@ -3,34 +3,41 @@
 Moments depend on q and on the pair's angle alone; sigma_w and sigma_b enter linearly. So they are tabulated: panels in
 y = arcsinh(sqrt(q) / scale), Chebyshev polynomials in each, and for pairs Chebyshev polynomials in
 v = arcsinh(k t) / arcsinh(k pi/2), t the pair's angle and k = sqrt(q) / scale, which stretches the layer at small
-angles. For pairs the table holds what is small and smooth: the deficit of the slope, 1 - E[phi' phi'] / E[phi'^2], and
-its mean over gaps from 0, both divided by v, so that c* is as good near criticality as far from it.
+angles. For pairs the table holds what is small and smooth: the deficit of the slope, E[phi'^2] - E[phi' phi'] in units of
+what it is at c = 0, and its mean over gaps from 0, both divided by v, so that c* is as good near criticality as far.
 
-A table stands where closed forms stand: an `Activation` that carries one runs through the same blocks and solvers.
+There are as many angles as the activation asks for: the coefficients tell when they are enough.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from ..gaussian.activation import Activation
-from ..gaussian.closed_forms import ClosedForms
-from ..gaussian.moments import Detail, covariances, moments
+from ..gaussian.closed_forms import ClosedForms, Moments
+from ..gaussian.moments import Samples, moments, sampled
+from ..gaussian.pairs import Detail, covariance, deficit_at
+from .fixed_point import scan_grid
 
-_HEIGHT = 0.5
-_PANELS = 40
-_NODES = 16
-ANGLES = 40
-_MEAN_NODES = 16
+NODES = 16
+"""Variances tabulated in each panel of pairs."""
+_LOCAL = 10
+_TOP = 20.0
+_ANGLES = (32, 48, 80, 112)
+_MEAN_NODES = 64
+_GUESSES = 65
+_ENOUGH, _RESOLVED = 1e-9, 1e-8
+_TOGETHER = 512
 
 
+@lru_cache
 def _chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes in (-1, 1) and the matrix from values there to Chebyshev coefficients."""
     angle = np.pi * (np.arange(count) + 0.5) / count
@@ -39,138 +46,174 @@ def _chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.cos(angle), matrix
 
 
-_Y_NODES, _Y_MATRIX = _chebyshev(_NODES)
-_V_NODES, _V_MATRIX = _chebyshev(ANGLES)
-
-
 def polynomials(t: Array, count: int) -> Array:
-    """T_0(t) ... T_{count-1}(t), stacked on a new last axis."""
+    """T_0(t) ... T_{count-1}(t), stacked on a new first axis."""
     rows = [jnp.ones_like(t), t]
     for _ in range(count - 2):
         rows.append(2 * t * rows[-1] - rows[-2])
-    return jnp.stack(rows, -1)
+    return jnp.stack(rows)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class MomentTable(ClosedForms):
-    """Coefficients: mean, second, slope (panels, nodes); pairs (panels, nodes, angles, 2), NaN where not computed.
+    """One-dimensional moments, as polynomials in log q between the variances of the scan grid.
 
-    `second` is of E[phi^2] / (q + phi(0)^2), and `error` (panels,) a bound on its relative error.
+    grid (steps + 1,); coefficients mean, second, slope, spread: (nodes, steps). `second` is of E[phi^2] / (q + phi(0)^2),
+    `spread` of Var[phi'] / E[phi'^2], and `error` (steps,) a bound on the relative error of the second moment.
     """
 
+    grid: Any
     mean: Any
     second: Any
     slope: Any
-    pairs: Any
-    at_zero: Any
-    scale: Any
+    spread: Any
     error: Any
+    at_zero: Any
 
-    def _place(self, q: Array) -> tuple[Array, Array]:
-        """The panel of q, and q's place in it, in [-1, 1]."""
-        y = jnp.arcsinh(jnp.sqrt(jnp.maximum(q, 1e-30)) / self.scale) / _HEIGHT
-        panel = jnp.clip(jnp.floor(jax.lax.stop_gradient(y)), 0, _PANELS - 1).astype(jnp.int32)
-        return panel, 2 * (y - panel) - 1
+    def step_of(self, q: Array) -> Array:
+        """The interval of the grid that q is in."""
+        return jnp.clip(jnp.searchsorted(jnp.asarray(self.grid), lax.stop_gradient(q), side="right") - 1, 0, len(self.error) - 1)
+
+    def place(self, q: Array, step: Array) -> Array:
+        """q's place in an interval, in [-1, 1]; what is off the grid is put at its end."""
+        lo, hi = jnp.asarray(self.grid)[step], jnp.asarray(self.grid)[step + 1]
+        return jnp.clip(2 * jnp.log(jnp.maximum(q, 1e-30) / lo) / jnp.log(hi / lo) - 1, -1.0, 1.0)
+
+    def second_moment(self, q: Array, step: Array) -> Array:
+        """E[phi^2] at arrays of variances and their intervals."""
+        return _sum(jnp.asarray(self.second)[:, step], self.place(q, step)) * (q + self.at_zero**2)
+
+    def slope_moment(self, q: Array, step: Array) -> Array:
+        """E[phi'^2] at arrays of variances and their intervals."""
+        return _sum(jnp.asarray(self.slope)[:, step], self.place(q, step))
+
+    def spread_at(self, q: Array, step: Array) -> Array:
+        """Var[phi'] / E[phi'^2], the deficit of the slope at c = 0, at arrays of variances and their intervals."""
+        return _sum(jnp.asarray(self.spread)[:, step], self.place(q, step))
+
+    def moments(self, phi: Any, q: Array) -> Moments:
+        """`Moments` at variance q."""
+        step = self.step_of(q)
+        second = self.second_moment(q, step)
+        mean = _sum(jnp.asarray(self.mean)[:, step], self.place(q, step))
+        return Moments(mean, second, self.slope_moment(q, step), jnp.asarray(self.error)[step] * second)
+
+
+def _sum(coefficients: Array, t: Array) -> Array:
+    """A Chebyshev sum at t by Clenshaw's recurrence; coefficients (count, *shape of t)."""
+    b1, b2 = jnp.zeros_like(t), jnp.zeros_like(t)
+    for k in range(coefficients.shape[0] - 1, 0, -1):
+        b1, b2 = coefficients[k] + 2 * t * b1 - b2, b1
+    return coefficients[0] + t * b1 - b2
+
+
+class PairPanel(NamedTuple):
+    """Pairs of variances in one panel: coefficients (nodes, angles) of the two deficits over v, and a first guess.
+
+    local : (E[phi'^2] - E[phi' phi']) / Var[phi'] at the angle;  mean : its mean over gaps from 0 to there
+    guess : (65,) v / r^power where the mean deficit is r^2 of what it is at c = 0, r evenly from 0 to 1; mid-panel
+    base  : the panel's number; panels are `height` high in y = arcsinh(sqrt(q) / scale)
+    """
+
+    local: np.ndarray
+    mean: np.ndarray
+    guess: np.ndarray
+    power: np.ndarray
+    base: np.ndarray
+    height: np.ndarray
+    scale: np.ndarray
 
     def rows(self, q: Array) -> Array:
-        """The y-polynomials at q, (*shape of q, nodes)."""
-        return polynomials(self._place(q)[1], _NODES)
-
-    def _value(self, coefficients: Array, q: Array) -> Array:
-        panel, t = self._place(q)
-        return jnp.sum(coefficients[panel] * polynomials(t, _NODES), -1)
-
-    def second_and_growth(self, q: Array) -> tuple[Array, Array]:
-        """E[phi^2] and its derivative by q."""
-        return jax.jvp(lambda q: self._value(self.second, q) * (q + self.at_zero**2), (q,), (jnp.ones_like(q),))
-
-    def slope_and_growth(self, q: Array) -> tuple[Array, Array]:
-        """E[phi'^2] and its derivative by q."""
-        return jax.jvp(lambda q: self._value(self.slope, q), (q,), (jnp.ones_like(q),))
-
-    def error_at(self, q: Array) -> Array:
-        """A bound on the relative error of E[phi^2]."""
-        return self.error[self._place(q)[0]]
-
-    def e_of(self, q: Array, v: Array) -> Array:
-        """1 - c at the table's angular coordinate v."""
-        stretch = jnp.sqrt(q) / self.scale
-        return 2 * jnp.sin(jnp.sinh(v * jnp.arcsinh(stretch * np.pi / 2)) / stretch / 2) ** 2
-
-    def moments(self, phi: Any, q: Array) -> tuple[Array, Array, Array]:
-        second = self._value(self.second, q) * (q + self.at_zero**2)
-        return self._value(self.mean, q), second, self._value(self.slope, q)
-
-    def _deficits(self, q: Array, e: Array) -> tuple[Array, Array]:
-        """The slope's deficit at e, and its mean over gaps from 0 to there."""
-        panel, t = self._place(q)
-        coefficients = jnp.einsum("j,jak->ak", polynomials(t, _NODES), self.pairs[panel])
-        stretch = jnp.sqrt(q) / self.scale
-        angle = 2 * jnp.arcsin(jnp.sqrt(jnp.clip(e / 2, 1e-32, 0.5)))
-        v = jnp.arcsinh(stretch * angle) / jnp.arcsinh(stretch * np.pi / 2)
-        both = v * (polynomials(2 * v - 1, ANGLES) @ coefficients)
-        return both[0], both[1]
-
-    def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
-        _, second, slope = self.moments(phi, q1)
-        return q1 * e * slope * (1 - self._deficits(q1, e)[1]) / second
-
-    def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
-        return self.moments(phi, q1)[2] * (1 - self._deficits(q1, e)[0])
+        """The polynomials in y at variances (n,) of this panel: (nodes, n)."""
+        y = jnp.arcsinh(jnp.sqrt(q) / self.scale) / self.height
+        return polynomials(2 * (y - self.base) - 1, NODES)
 
 
-class TableBuilder:
-    """The table of one activation, grown panel by panel as variances ask for it."""
+class Table:
+    """The table of one activation; pair panels are computed when they are first asked for."""
 
     def __init__(self, phi: Activation) -> None:
-        self.phi = phi
-        y = _HEIGHT * (np.arange(_PANELS)[:, None] + (1 + _Y_NODES) / 2)
+        self.phi, self._samples = phi, sampled(phi, jnp.float64)
+        self.moments = self._moments()
+        self.scan = self._known(self.moments.grid).second
+        self.slope_at_zero = float(self._known(np.zeros(1)).slope[0])
+        # A saturated E[phi^2] rises by less than its rounding.
+        self.rising = bool(np.all(np.diff(self.scan) >= -16 * np.finfo(float).eps * self.scan[1:]))
+        nodes, _ = _chebyshev(NODES)
+        # Kinks at k leave terms like exp(-k^2 / 2q), which bend more than a smooth phi's.
+        self.height = 0.25 if phi.kinks else 0.5
+        y = self.height * (np.arange(round(_TOP / self.height))[:, None] + (1 + nodes) / 2)
         self.q = (phi.scale * np.sinh(y)) ** 2
-        flat = jax.vmap(partial(moments, phi))(jnp.asarray(self.q.ravel()))
-        mean, second, slope = (np.asarray(v).reshape(y.shape) for v in flat[:3])
-        self.slopes = slope
-        self.rising = bool(np.all(np.diff(second.ravel()[np.argsort(self.q.ravel())]) >= 0))
-        at_zero = float(phi(jnp.zeros(())))
-        relative = second / (self.q + at_zero**2) @ _Y_MATRIX.T
-        self.table = MomentTable(
-            mean=mean @ _Y_MATRIX.T,
-            second=relative,
-            slope=slope @ _Y_MATRIX.T,
-            pairs=np.full((_PANELS, _NODES, ANGLES, 2), np.nan),
-            at_zero=np.float64(at_zero),
-            scale=np.float64(phi.scale),
-            error=np.abs(relative[:, -2:]).sum(1) / np.abs(relative[:, 0]) + 16 * np.finfo(float).eps,
-        )
+        self._pairs: dict[int, PairPanel | None] = {}
+        self._fewest = 0
+
+    def _known(self, q: np.ndarray) -> _Known:
+        """What is known at an array of variances, in pieces of one shape."""
+        flat = np.pad(q.ravel(), (0, -q.size % _TOGETHER), mode="edge").reshape(-1, _TOGETHER)
+        found = [_moments_of(self._samples, piece) for piece in flat]
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[: q.size].reshape(q.shape), *found)
+
+    def _moments(self) -> MomentTable:
+        nodes, matrix = _chebyshev(_LOCAL)
+        grid = scan_grid(np.float64)
+        lo, hi = np.log(grid[:-1, None]), np.log(grid[1:, None])
+        q = np.exp((lo + hi) / 2 + (hi - lo) / 2 * nodes)
+        known, at_zero = self._known(q), float(self._known(np.zeros(1)).second[0]) ** 0.5
+        spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
+        parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
+        mean, second, slope, spread = (matrix @ part.T for part in parts)
+        tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.abs(c[0]) for c in (second, slope)))
+        own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
+        return MomentTable(grid, mean, second, slope, spread, tail + own, np.float64(at_zero))
 
     def activation(self) -> Activation:
         """An activation that knows only its moments: it compiles like every other one's table."""
-        return Activation(_no_function, closed=self.table, name="table")
+        return Activation(_only_moments, closed=self.moments, name="table")
 
     def panel_of(self, q: np.ndarray) -> np.ndarray:
         """Which panel each variance falls into."""
-        y = np.arcsinh(np.sqrt(q) / self.phi.scale) / _HEIGHT
-        return np.clip(np.floor(y), 0, _PANELS - 1).astype(int)
+        y = np.arcsinh(np.sqrt(q) / self.phi.scale) / self.height
+        return np.clip(np.floor(y), 0, len(self.q) - 1).astype(int)
 
-    def cover(self, q: np.ndarray) -> None:
-        """Compute the pair panels that the variances q need."""
-        for panel in np.unique(self.panel_of(q)):
-            if np.isnan(self.table.pairs[panel, 0, 0, 0]):
-                self.table = replace(self.table, pairs=self.table.pairs.copy())
-                self.table.pairs[panel] = self._pairs(int(panel))
+    def pairs(self, panel: int) -> PairPanel | None:
+        """The pair panel of a panel; None where polynomials do not resolve it."""
+        if panel not in self._pairs:
+            self._pairs[panel] = self._pair_panel(panel)
+        return self._pairs[panel]
 
-    def _pairs(self, panel: int) -> np.ndarray:
-        """Coefficients (nodes, angles, 2) of one panel."""
-        detail = _detail(float(np.sinh(_HEIGHT * (panel + 1))))
-        v = (1 + _V_NODES) / 2
-        columns = []
-        for q, slope in zip(self.q[panel], self.slopes[panel], strict=True):
-            stretch = np.sqrt(q) / self.phi.scale
-            e = 2 * np.sin(np.sinh(v * np.arcsinh(stretch * np.pi / 2)) / stretch / 2) ** 2
-            values = np.asarray(covariances(self.phi, jnp.asarray(q), jnp.asarray(e), detail))
-            local = _V_MATRIX @ ((1 - values / slope) / v)
-            columns.append(np.stack([local, _V_MATRIX @ (_mean_deficit(local, stretch, e) / v)], -1))
-        return np.tensordot(_Y_MATRIX, np.stack(columns), 1)
+    def _pair_panel(self, panel: int) -> PairPanel | None:
+        detail = _detail(float(np.sinh(self.height * (panel + 1))), bool(self.phi.kinks))
+        at_end = self._known(self.q[panel]).spread[:, None]
+        if not np.all(at_end > 0):
+            return None
+        stretch = np.sqrt(self.q[panel]) / self.phi.scale
+        # Neighbouring panels ask for about as many angles.
+        for self._fewest, angles in list(enumerate(_ANGLES))[self._fewest :]:
+            nodes, matrix = _chebyshev(angles)
+            v = (1 + nodes) / 2
+            e = 2 * np.sin(np.sinh(v * np.arcsinh(stretch[:, None] * np.pi / 2)) / stretch[:, None] / 2) ** 2
+            local = self._deficits(panel, e, detail) / at_end / v @ matrix.T
+            if _tail(local.T) < _ENOUGH:
+                break
+        over_q = _chebyshev(NODES)[1]
+        if max(_tail(local.T), _tail(over_q @ local)) > _RESOLVED:
+            return None
+        columns = [_mean_deficit(*column) / v for column in zip(local, stretch, e, strict=True)]
+        mean = np.stack(columns) @ matrix.T
+        middle = np.tile([1.0, 0.0, -1.0, 0.0], NODES // 4) @ over_q @ mean
+        place = (np.float64(x) for x in (panel, self.height, self.phi.scale))
+        return PairPanel(over_q @ local, over_q @ mean, *_guess(middle), *place)
+
+    def _deficits(self, panel: int, e: np.ndarray, detail: Detail) -> np.ndarray:
+        """E[phi'^2] - E[phi' phi'] at the panel's variances and e (nodes, angles), in pieces of one shape."""
+        pieces = [_deficits(self.phi, self.q[panel], e[:, i : i + 16], detail) for i in range(0, e.shape[1], 16)]
+        return np.concatenate([np.asarray(p) for p in pieces], 1)
+
+
+def _tail(coefficients: np.ndarray) -> float:
+    """The size of the last two of the coefficients along the first axis, relative to the largest."""
+    return float(np.abs(coefficients[-2:]).sum(0).max() / np.abs(coefficients).max())
 
 
 def _mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray) -> np.ndarray:
@@ -182,23 +225,65 @@ def _mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray) -> np.ndarra
     return (v * np.polynomial.chebyshev.chebval(2 * v - 1, local)) @ (2 * t * dt)
 
 
-def _detail(ratio: float) -> Detail:
-    """How finely to integrate where sqrt(q) is `ratio` times the length on which phi bends."""
-    # In steps of five, so that few shapes compile.
-    graded = 0 if ratio < 0.8 else 5 * int(np.ceil((1 + 2 * np.arcsinh(1.3 * ratio) / 1.2) / 5))
-    return Detail(8 + graded, 6, 10, nodes=10, reach=7.5)
+def _guess(mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`PairPanel.guess` and `.power`, from the coefficients of mean deficit / v: v ~ r where phi is smooth, r^2 at kinks."""
+    v = np.linspace(1e-4, 1.0, 2001) ** 2
+    share = np.maximum.accumulate(v * np.polynomial.chebyshev.chebval(2 * v - 1, mean))
+    r = np.sqrt(np.maximum(share, 1e-30) / share[-1])
+    power = 1.0 if np.log(v[20] / v[5]) < 1.5 * np.log(r[20] / r[5]) else 2.0
+    wanted = np.linspace(0.0, 1.0, _GUESSES)
+    return np.interp(wanted, r, v / r**power), np.float64(power)
 
 
-def _no_function(x: Array) -> Array:
+def _detail(ratio: float, kinked: bool) -> Detail:
+    """How finely to integrate where sqrt(q) is `ratio` times the length on which phi bends; few sizes, few programs."""
+    nodes, reach = (14, 9.0) if kinked else (10, 7.5)
+    return Detail(18 if ratio < 100 else 32, 6, 10, nodes=nodes, reach=reach)
+
+
+class _Known(NamedTuple):
+    """`Moments`, and the variance of phi'."""
+
+    mean: Array
+    second: Array
+    slope: Array
+    error: Array
+    spread: Array
+
+
+@jax.jit
+def _moments_of(phi: Activation, q: Array) -> _Known:
+    def one(q: Array) -> _Known:
+        known = moments(phi, q)
+        if isinstance(phi.closed, Samples):
+            return _Known(*known, phi.closed.slope_variance(q))
+        return _Known(*known, known.slope - covariance(phi, q, q, jnp.ones_like(q)))
+
+    return lax.map(one, q, batch_size=64)
+
+
+@partial(jax.jit, static_argnames="detail")
+def _deficits(phi: Activation, q: Array, e: Array, detail: Detail) -> Array:
+    """E[phi'^2] - E[phi'(u) phi'(v)] at variances (k,) and, for each, several e (k, m) in (0, 1]."""
+
+    def one(q: Array, e: Array) -> Array:
+        if phi.closed is not None:
+            return moments(phi, q).slope - covariance(phi, q, q, e)
+        return deficit_at(phi, q, e, detail)
+
+    return lax.map(lambda row: jax.vmap(partial(one, row[0]))(row[1]), (q, e))
+
+
+def _only_moments(x: Array) -> Array:
     raise AssertionError("a tabulated activation has moments only")
 
 
 @lru_cache(maxsize=64)
-def _builder(fn: Any, params: tuple, kinks: tuple, closed: Any, steps: tuple, scale: float) -> TableBuilder:
-    return TableBuilder(Activation(fn, dict(params), kinks, closed, steps, scale))
+def _table(fn: Any, params: tuple, kinks: tuple, closed: Any, steps: tuple, scale: float) -> Table:
+    return Table(Activation(fn, dict(params), kinks, closed, steps, scale))
 
 
-def builder_of(phi: Activation) -> TableBuilder:
-    """The cached builder of an activation whose parameters are numbers."""
+def table_of(phi: Activation) -> Table:
+    """The cached table of an activation whose parameters are numbers."""
     params = tuple(sorted((k, float(v)) for k, v in phi.params.items()))
-    return _builder(phi.fn, params, tuple(float(k) for k in phi.kinks), phi.closed, phi.steps, phi.scale)
+    return _table(phi.fn, params, tuple(float(k) for k in phi.kinks), phi.closed, phi.steps, phi.scale)
