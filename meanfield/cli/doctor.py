@@ -1,4 +1,4 @@
-"""doctor: versions, devices, precision, and a one-second self-test."""
+"""doctor: versions, devices, precision, and a self-test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 from . import environment, options, show
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "optimistix", "matplotlib", "xarray", "numpy", "scipy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "matplotlib", "xarray", "numpy", "scipy")
 # tanh at sigma_w^2 = 2.5, sigma_b^2 = 0.05, from 30-digit quadrature.
 SIGMA_W, SIGMA_B, Q_STAR = 1.5811388300841898, 0.22360679774997896, 1.063958377417
 

@@ -46,7 +46,8 @@ def load(name: str = "digits", path: str | os.PathLike | None = None) -> Dataset
     "digits" is shipped with the package. "mnist", "fashion_mnist" and "cifar10" are looked for at `path` (a file or a
     folder), else in the folder that the environment variable MEANFIELD_DATA names, else where Keras and torchvision
     keep them. Understood are Keras' mnist.npz, the IDX files of MNIST and Fashion-MNIST (gzipped or not) and the binary
-    version of CIFAR-10. InputError: an unknown name, a data set that is not found, a file that is not what it should be.
+    version of CIFAR-10. InputError: an unknown name, a data set that is not found, a file that is not what it should
+    be.
 
     >>> data = load("digits")
     >>> data
@@ -92,7 +93,9 @@ def _read(name: str, path: str | os.PathLike | None) -> files.Raw:
     )
 
 
-def _standardized(name: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Dataset:
+def _standardized(
+    name: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
+) -> Dataset:
     mean, std = x_train.mean(dtype=np.float64), x_train.std(dtype=np.float64)
     if not std > 0:
         raise InputError(f"data={name!r}: all pixels of the training images are equal; give another file")

@@ -74,13 +74,12 @@ class Samples(ClosedForms):
     jump: Any
 
     def _weights(self, q: Array) -> tuple[Array, Array]:
-        """The nodes in standard deviations, and their weights, 0 out of reach."""
+        """The nodes in standard deviations, and their weights: 0 out of reach, NaN where the nodes end too early."""
         std = jnp.sqrt(jnp.maximum(q, smallest(q.dtype)))
-        # Past the last node there is nothing to sum.
-        std = jnp.where(std * REACH <= LARGEST, std, jnp.nan)
         z = self.x / std
         weight = self.dx * jnp.exp(-(z**2) / 2) / (std * np.sqrt(2 * np.pi))
-        return z, jnp.where(jnp.abs(z) <= REACH, weight, 0.0)
+        weight = jnp.where(jnp.abs(z) <= REACH, weight, 0.0)
+        return z, jnp.where(std * REACH <= LARGEST, weight, jnp.nan)
 
     def moments(self, phi: Any, q: Array) -> Moments:
         """E[phi], E[phi^2], E[phi'^2] at variance q, and a bound on the error of the second."""
@@ -91,7 +90,7 @@ class Samples(ClosedForms):
         second = estimate(weight * value**2, jnp.max(jnp.where(jnp.abs(z) > 0.9 * REACH, density, 0.0)))
         return Moments(
             jnp.where(q > 0, jnp.sum(weight * value), self.at_zero),
-            jnp.where(q > 0, second.value, self.at_zero**2),
+            jnp.where(q > 0, jnp.where(jnp.isnan(weight[0, 0]), jnp.nan, second.value), self.at_zero**2),
             jnp.where(q > 0, jnp.sum(weight * slope**2), self.slope_at_zero) + self.jump,
             second.error,
         )

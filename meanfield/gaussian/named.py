@@ -161,8 +161,13 @@ NAMED: dict[str, Callable[..., Activation]] = {
         _make("hard_tanh", _hard_tanh, (-1.0, 1.0)),
         _make("hard_sigmoid", _hard_sigmoid, (-3.0, 3.0)),
         _make("hard_swish", _hard_swish, (-3.0, 3.0)),
-        _make("hard_shrink", _hard_shrink, lambda threshold: (-threshold, threshold), steps=(True, True),
-              defaults={"threshold": 0.5}),
+        _make(
+            "hard_shrink",
+            _hard_shrink,
+            lambda threshold: (-threshold, threshold),
+            steps=(True, True),
+            defaults={"threshold": 0.5},
+        ),
         _make("soft_shrink", _soft_shrink, lambda threshold: (-threshold, threshold), defaults={"threshold": 0.5}),
         _make("sin", jnp.sin, closed=Sinusoid(-1)),
         _make("cos", jnp.cos, closed=Sinusoid(+1)),
@@ -174,8 +179,16 @@ NAMED: dict[str, Callable[..., Activation]] = {
 }
 """Constructors by name: NAMED["leaky_relu"](0.2)."""
 
-_ALIASES = {"swish": "silu", "identity": "linear", "id": "linear", "hardtanh": "hard_tanh", "logistic": "sigmoid",
-            "relu2": "squared_relu", "heaviside": "step", "lrelu": "leaky_relu"}
+_ALIASES = {
+    "swish": "silu",
+    "identity": "linear",
+    "id": "linear",
+    "hardtanh": "hard_tanh",
+    "logistic": "sigmoid",
+    "relu2": "squared_relu",
+    "heaviside": "step",
+    "lrelu": "leaky_relu",
+}
 
 # mf.Activation.leaky_relu(0.2) reads better than a second import.
 for _name, _construct in NAMED.items():

@@ -158,9 +158,7 @@ def _split(q1: Array, q2: Array, e: Array) -> _Split:
     )
 
 
-def _outer_rule(
-    kinks: Array, scale: float, pair: _Split, equal: bool, detail: Detail = FINE
-) -> tuple[Array, Array]:
+def _outer_rule(kinks: Array, scale: float, pair: _Split, equal: bool, detail: Detail = FINE) -> tuple[Array, Array]:
     """Nodes and weights over A ~ N(0, 1), dense in the layers where the inner expectation bends.
 
     The density of panels is a sum of bumps 1/sqrt((A - centre)^2 + width^2), one per kink and one for the bend at the
@@ -280,9 +278,7 @@ def _covariance_jvp(order: int, equal: bool, primals: tuple, tangents: tuple) ->
     return value, moved - length * covariance(phi, q1, q2, e, order + 1, equal) * tangents[3]
 
 
-def covariance_at(
-    phi: Activation, q1: Array, q2: Array, e: Array, order: int, equal: bool, detail: Detail
-) -> Array:
+def covariance_at(phi: Activation, q1: Array, q2: Array, e: Array, order: int, equal: bool, detail: Detail) -> Array:
     """`covariance` by quadrature of a chosen detail; its derivative in e is that of the sum, not Price's."""
     pair = _split(q1, q2, e)
     nodes, weights = _outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal, detail)
@@ -293,7 +289,10 @@ def covariance_at(
 
 
 def deficit_at(phi: Activation, q: Array, e: Array, detail: Detail) -> Array:
-    """E[(phi'(u) - phi'(v))^2] / 2 of a pair of one variance at c >= 0, right relative to itself; no steps, no gradient."""
+    """E[(phi'(u) - phi'(v))^2] / 2 of a pair of one variance at c >= 0, right relative to itself.
+
+    For activations without steps; not differentiable.
+    """
     pair = _split(q, q, e)
     nodes, weights = _outer_rule(phi.kink_array(q.dtype), phi.scale, pair, True, detail)
     rule, mean, _ = _inner_rule(phi, pair.s1, pair, nodes, detail)

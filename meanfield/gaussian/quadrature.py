@@ -24,7 +24,7 @@ from jax import Array, lax
 NODES = 16
 PANELS = 24
 _EVEN, _GRADED = 8, 1.3
-_SMALLEST, LARGEST, _SIDE, _FEW = 7e-16, 4e9, 142, 12
+_SMALLEST, LARGEST, _SIDE = 7e-16, 4e9, 142
 REACH = 10.5
 """Standard deviations kept on either side; what is cut off is below 1e-24 of a bounded integrand."""
 
@@ -68,7 +68,7 @@ def scale_free_rule(kinks: Array, scale: float) -> tuple[Array, Array]:
     """
     sides = np.geomspace(_SMALLEST * scale, LARGEST, _SIDE)
     edges = jnp.sort(jnp.concatenate([jnp.asarray(np.concatenate([-sides[::-1], sides]), kinks.dtype), kinks]))
-    return legendre_panels(edges, _FEW)
+    return legendre_panels(edges)
 
 
 def gaussian_rule(

@@ -36,9 +36,7 @@ class ScaledNormal:
     def __post_init__(self) -> None:
         check_sigma("sigma", self.sigma)
 
-    def __call__(
-        self, key: Array, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None
-    ) -> Array:
+    def __call__(self, key: Array, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None) -> Array:
         """Draw an array of `shape` and `dtype`; `out_sharding`, where given, places it on a mesh."""
         fan_in = math.prod(shape[:-1]) if len(shape) > 1 else 1
         place = {} if out_sharding is None else {"out_sharding": out_sharding}

@@ -59,7 +59,7 @@ class Check(Result):
 
     @property
     def verdict(self) -> str:
-        """"rejected" where any of the three is, "untested" where none could be tested, else "agrees"."""
+        """ "rejected" where any of the three is, "untested" where none could be tested, else "agrees"."""
         verdicts = {part.verdict for part in self.comparisons}
         return next(word for word in ("rejected", "agrees", "untested") if word in verdicts)
 
@@ -76,7 +76,11 @@ class Check(Result):
     def rows(self) -> list[tuple[str, str]]:
         """(name, shown value) of what a reader asks first."""
         parts = [(key, str(getattr(self, key))) for key in ("name", "depth", "width", "seeds", "pairs")]
-        return [*parts, *((part.name, repr(part).partition(": ")[2]) for part in self.comparisons), ("verdict", self.verdict)]
+        return [
+            *parts,
+            *((part.name, repr(part).partition(": ")[2]) for part in self.comparisons),
+            ("verdict", self.verdict),
+        ]
 
 
 def check(
@@ -92,7 +96,7 @@ def check(
     alpha: float = 0.01,
     progress: bool | None = None,
 ) -> Check:
-    """Set real networks at initialization against the mean-field prediction (Poole et al. 2016; Schoenholz et al. 2017).
+    """Set real networks at initialization against the prediction (Poole et al. 2016; Schoenholz et al. 2017).
 
     model: a block, of which networks `mf.networks.MLP` with `depth` and `width` are made; or a factory
     `rngs -> network` with `block=`, the block that is said to describe it, and then the network's own depth and width
@@ -126,7 +130,9 @@ def check(
     if isinstance(model, Block):
         block, model = model, _networks(model, depth, width, inputs.shape[2])
     elif block is None:
-        raise InputError("block is missing; give the block that is said to describe the model: check(factory, block=...)")
+        raise InputError(
+            "block is missing; give the block that is said to describe the model: check(factory, block=...)"
+        )
     elif hasattr(model, "preactivations"):
         raise InputError("model is one network, which has no standard error; give a factory: lambda rngs: network")
     check_block(block)
@@ -189,8 +195,12 @@ def _gradients(measured: Measurement, path: Trajectory) -> Comparison:
 
 
 def _table(found: Check) -> str:
-    title = f"{found.name}: {found.seeds} networks, depth {found.depth}, width {found.width}, {found.pairs} pairs of inputs"
-    head = f"{'layer':>5}" + "".join(f" | {part.name + ' theory':>15} {'measured':>11} {'z':>6}" for part in found.comparisons)
+    title = (
+        f"{found.name}: {found.seeds} networks, depth {found.depth}, width {found.width}, {found.pairs} pairs of inputs"
+    )
+    head = f"{'layer':>5}" + "".join(
+        f" | {part.name + ' theory':>15} {'measured':>11} {'z':>6}" for part in found.comparisons
+    )
     lines = [title, "", head, "-" * len(head)]
     for layer in np.unique(np.linspace(0, found.depth, min(_ROWS, found.depth + 1)).round().astype(int)):
         cells = (_cell(part, layer) for part in found.comparisons)

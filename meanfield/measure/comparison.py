@@ -35,7 +35,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """"agrees", "rejected", or "untested" where no layer could be tested."""
+        """ "agrees", "rejected", or "untested" where no layer could be tested."""
         if not self.tested.any():
             return "untested"
         return "rejected" if (np.abs(self.z[self.tested]) > self.threshold).any() else "agrees"
@@ -60,8 +60,8 @@ def compare(
     (depth + 1,). The networks are the independent samples: a network's pairs are averaged first. `offset` and
     `allowance` (depth + 1,) are the expected ln-ratio at finite width and how well it is known. Without them the mean
     itself is taken to be as predicted, so that the mean of the logarithm lies half a variance below (exact for a
-    log-normal, the limit law of a long product); that half variance, estimated over networks, is then also the allowance, because
-    at order 1/n the theory does not tell the mean from the median.
+    log-normal, the limit law of a long product); that half variance, estimated over networks, is then also the
+    allowance, because at order 1/n the theory does not tell the mean from the median.
 
     >>> import numpy as np
     >>> noise = 0.1 * np.random.default_rng(0).normal(size=(9, 3, 2))

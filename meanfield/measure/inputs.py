@@ -33,7 +33,9 @@ def input_pairs(x: Any = None, pairs: Any = None) -> np.ndarray:
     if np.ndim(pairs) == 0:
         count = check_size("pairs", pairs)
         if count > most:
-            raise InputError(f"pairs={count} needs {2 * count} inputs, but x has {len(x)}; give more rows or fewer pairs")
+            raise InputError(
+                f"pairs={count} needs {2 * count} inputs, but x has {len(x)}; give more rows or fewer pairs"
+            )
         rows = np.arange(2 * count).reshape(count, 2)
     else:
         rows = np.asarray(pairs)

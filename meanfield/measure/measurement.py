@@ -74,7 +74,9 @@ def measure(
     elif callable(model):
         build = model
     else:
-        raise InputError(f"model={model!r} must be a network or a factory: lambda rngs: mf.networks.MLP(..., rngs=rngs)")
+        raise InputError(
+            f"model={model!r} must be a network or a factory: lambda rngs: mf.networks.MLP(..., rngs=rngs)"
+        )
     found = []
     with jax.default_matmul_precision("highest"):
         for one in _shown(jax.random.split(root, seeds), progress):
@@ -99,7 +101,7 @@ def _moments(network: Any, inputs: Array, key: Array) -> Measurement:
     _, pairs, d = inputs.shape
     h = network.preactivations(inputs.reshape(2 * pairs, d))
     norm = jnp.linalg.norm(h, axis=-1, keepdims=True)
-    # Normalizing first: cos = h.h' / |h||h'| would leave 1 - cos an error of 1e-7, a hundredth of what is measured here.
+    # Normalizing first: cos = h.h' / |h||h'| would leave 1 - cos an error of 1e-7.
     unit = h / jnp.where(norm > 0, norm, 1.0)
     apart = jnp.sum((unit[:, :pairs] - unit[:, pairs:]) ** 2, -1) / 2
     q = jnp.mean(h**2, -1)
@@ -127,5 +129,3 @@ def _shown(keys: Array, progress: bool | None) -> Iterable[Array]:
     from rich.progress import track
 
     return track(list(keys), description="measuring networks", console=Console(stderr=True), transient=True)
-
-

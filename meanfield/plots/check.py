@@ -26,12 +26,12 @@ def check(result: Any, axes: Any = None) -> np.ndarray:
     """
     axes = _three(axes)
     panels = (
-        (result.q, r"$q^l$", "variance"),
-        (result.one_minus_c, r"$1 - c^l$", "distance"),
-        (result.gradient, r"$|J^\top v|^2\,/\,|v|^2$", "gradient factor, layer $l$ to the last"),
+        (result.q, False, r"$q^l$", "variance"),
+        (result.one_minus_c, True, r"$1 - c^l$", "distance"),
+        (result.gradient, True, r"$|J^\top v|^2\,/\,|v|^2$", "gradient factor, layer $l$ to the last"),
     )
-    for ax, (part, ylabel, title) in zip(axes, panels, strict=True):
-        _panel(ax, part, log=part is not result.q)
+    for ax, (part, log, ylabel, title) in zip(axes, panels, strict=True):
+        _panel(ax, part, log)
         ax.set(xlabel="layer $l$", ylabel=ylabel)
         ax.set_title(f"{title}: {part.verdict}", fontsize="medium")
     axes[0].legend(title=f"{result.name}\n{result.seeds} networks, width {result.width}", fontsize="small")

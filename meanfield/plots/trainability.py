@@ -69,4 +69,3 @@ def _seed_mean(values: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a cell with no finished seed stays NaN, as it should
         return np.ma.masked_invalid(np.nanmean(values, axis=-1))
-

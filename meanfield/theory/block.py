@@ -1,4 +1,4 @@
-"""Blocks: pytrees that map a `Kernel` to a `Kernel`. An architecture is a block; everything else is a function of it."""
+"""Blocks: pytrees that map a `Kernel` to a `Kernel`. An architecture is one; all else is a function of it."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def MLP(phi: str | Callable | Activation, sigma_w: Any, sigma_b: Any = 0.0) -> S
 
 
 def alone(block: Block) -> Block:
-    """The block as a single input sees it: every activation by samples of it, which one program serves (see `sampled`)."""
+    """The block as a single input sees it: activations by samples of them, which one program serves (see `sampled`)."""
     dtype = jnp.result_type(*jax.tree.leaves(block))
 
     def one(part: Any) -> Any:

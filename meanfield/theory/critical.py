@@ -175,7 +175,9 @@ def _choose(phi: Activation, roots: Array, invariant: Array, value: Array, given
     first = jax.tree.map(lambda a: a[0], points)
     at_zero = moments(phi, jnp.zeros_like(value)).second == 0
     eps = jnp.finfo(value.dtype).eps
-    wanted = {"sigma_b": value == 0, "sigma_w": jnp.abs(limit.sigma_w - value) <= 8 * eps * value, "q": value == 0}[given]
+    wanted = {"sigma_b": value == 0, "sigma_w": jnp.abs(limit.sigma_w - value) <= 8 * eps * value, "q": value == 0}[
+        given
+    ]
     # At sigma_b = 0 a homogeneous activation is critical at every q; at sigma_w only if that is its own.
     limited = wanted & at_zero & jnp.isfinite(limit.sigma_w) & (~legal[order[0]] if given != "q" else True)
     status = jnp.where(legal[order[0]], _FOUND, jnp.where(limited, _LIMIT, _NONE))

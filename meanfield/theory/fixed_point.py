@@ -94,7 +94,7 @@ def chi_perpendicular(block: Block, q: Array) -> Array:
 
 
 def scan_grid(dtype: Any) -> np.ndarray:
-    """The variances at which V(q) - q is looked at: twenty a decade where fixed points are, four where they rarely are."""
+    """The variances at which V(q) - q is looked at: twenty a decade where fixed points are, four elsewhere."""
     low = -28 if dtype == np.float64 else -12
     coarse = np.arange(low, -8, 0.25), np.arange(-8, 10, 0.05), np.arange(10, 16.01, 0.25)
     return 10.0 ** np.concatenate(coarse)
@@ -251,7 +251,7 @@ def _reached(q0: Array, settled: _Settled, roots: Array, scan: _Scan) -> tuple[A
 
 
 def _phase(chi_1: Array, moved: Array, status: Array, known: Array) -> Array:
-    """By the sign of chi_1 - 1, and critical where that is within its own error; `moved` is what q's error does to it."""
+    """By the sign of chi_1 - 1, critical where that is within its own error; `moved` is what q's error does to it."""
     moved = jnp.where(jnp.isfinite(moved), moved, 0.0)
     error = 8 * jnp.finfo(chi_1.dtype).eps * (1 + jnp.abs(chi_1)) + jnp.abs(moved)
     by_chi = jnp.where((jnp.abs(chi_1 - 1) <= error) & jnp.isfinite(chi_1), 1, jnp.where(chi_1 < 1, 0, 2))
@@ -260,9 +260,10 @@ def _phase(chi_1: Array, moved: Array, status: Array, known: Array) -> Array:
 
 
 def depth_scale(chi: Array) -> Array:
-    """-1/ln|chi|, in layers: 0 at chi = 0, inf at |chi| = 1, negative above, NaN where chi is infinite; exact near 1 through log1p."""
+    """-1/ln|chi|, in layers: 0 at chi = 0, inf at |chi| = 1, negative above, NaN where chi is infinite."""
     size = jnp.abs(chi)
     positive = jnp.where(size > 0, size, 1.0)
+    # log1p keeps the digits of chi near 1.
     log = jnp.where(positive > 0.5, jnp.log1p(positive - 1), jnp.log(positive))
     scale = -1 / jnp.where(log == 0, 1.0, log)
     return jnp.where(size == 0, 0.0, jnp.where(log == 0, jnp.inf, jnp.where(jnp.isinf(size), jnp.nan, scale)))

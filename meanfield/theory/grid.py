@@ -66,9 +66,7 @@ class _Crossings(NamedTuple):
     doubtful: np.ndarray
 
 
-def variances(
-    table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float
-) -> tuple[Variances, np.ndarray]:
+def variances(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> tuple[Variances, np.ndarray]:
     """The variance half at every point of the grid, flattened [sigma_b, sigma_w], and which need the general solver."""
     shape = sigma_b.size, sigma_w.size
     w_var, b_var = (np.broadcast_to(a, shape).ravel() for a in (sigma_w**2, sigma_b[:, None] ** 2))
@@ -77,7 +75,7 @@ def variances(
     at = fetch(in_chunks(solve, ROWS, w_var[cross.point], b_var[cross.point], cross.step, cross.start))
     excess = w_var * float(_second_at(table.moments, q0)) + b_var - q0
     up = excess > 0
-    # The smallest fixed point above q0 where V(q0) > q0, the largest below otherwise: where a rising V takes the iteration.
+    # Where a rising V takes the iteration: the smallest fixed point above q0 if V(q0) > q0, else the largest below.
     reached = np.full(w_var.size, -1)
     entries = np.arange(cross.point.size)
     rising = up[cross.point]
@@ -223,6 +221,7 @@ def pairs(panel: PairPanel, table: MomentTable, q: Array, chi_1: Array) -> tuple
 
 def _angle_of(mean: Array, target: Array, start: Array) -> Array:
     """v with v * polynomial(v) = target, by Newton's method on the power law that fits value and slope."""
+
     def step(state: tuple) -> tuple:
         i, lo, hi, v, _ = state
         value, slope = _clenshaw(mean, v)

@@ -34,7 +34,7 @@ _PAIR_ROWS, _FEW = 4096, 16
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class PhaseDiagram(Result):
-    """What `phase_diagram` returns: axes sigma_w (n,), sigma_b (m,), and every `FixedPoint` field as [sigma_b, sigma_w].
+    """What `phase_diagram` returns: axes sigma_w (n,), sigma_b (m,); every `FixedPoint` field as [sigma_b, sigma_w].
 
     `all_q` and `all_chi_q` have a last axis of five. `critical_line` is the edge of chaos inside the box, from its own
     parametrization; `activation` is the name of the activation.
@@ -67,7 +67,7 @@ class PhaseDiagram(Result):
         return draw(self, ax=ax)
 
     def to_xarray(self) -> Any:
-        """An xarray.Dataset with named axes; statuses and phases as flag variables, the critical line beside the grid."""
+        """An xarray.Dataset with named axes; statuses and phases as flags, the critical line beside the grid."""
         import xarray
 
         data: dict[str, Any] = {}
@@ -84,7 +84,9 @@ class PhaseDiagram(Result):
             data[f.name] = xarray.Variable(dims, value, attributes)
         for f in fields(EdgeOfChaos):
             value = np.asarray(getattr(self.critical_line, f.name))
-            data[f"critical_{f.name}"] = xarray.Variable(("critical",), value.astype(np.int8) if value.dtype == bool else value)
+            data[f"critical_{f.name}"] = xarray.Variable(
+                ("critical",), value.astype(np.int8) if value.dtype == bool else value
+            )
         coords = {"sigma_w": self.sigma_w, "sigma_b": self.sigma_b}
         return xarray.Dataset(data, coords, {"activation": self.activation, "title": "mean-field phase diagram"})
 

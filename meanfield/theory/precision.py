@@ -30,7 +30,9 @@ def cast(tree: Any, dtype: Any) -> Any:
             return leaf
         if isinstance(leaf, jax.core.Tracer):
             return leaf.astype(dtype)
-        return np.asarray(leaf, dtype) if isinstance(leaf, (bool, int, float, np.generic, np.ndarray, jax.Array)) else leaf
+        return (
+            np.asarray(leaf, dtype) if isinstance(leaf, (bool, int, float, np.generic, np.ndarray, jax.Array)) else leaf
+        )
 
     return jax.tree.map(one, tree)
 

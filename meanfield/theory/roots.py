@@ -15,7 +15,7 @@ _ITERATIONS = 60
 
 
 def significant_signs(values: Array, noise: Array, below: Array) -> Array:
-    """Signs in {-1, 0, 1}; what is within the noise takes the sign `below` the first entry, the next one's where that is 0.
+    """Signs in {-1, 0, 1}; what is within the noise takes the sign `below` the first entry, or else the next one's.
 
     `below` holds up to the first significant entry only. All zero where nothing is significant.
     """

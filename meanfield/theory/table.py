@@ -3,8 +3,8 @@
 Moments depend on q and on the pair's angle alone; sigma_w and sigma_b enter linearly. So they are tabulated: panels in
 y = arcsinh(sqrt(q) / scale), Chebyshev polynomials in each, and for pairs Chebyshev polynomials in
 v = arcsinh(k t) / arcsinh(k pi/2), t the pair's angle and k = sqrt(q) / scale, which stretches the layer at small
-angles. For pairs the table holds what is small and smooth: the deficit of the slope, E[phi'^2] - E[phi' phi'] in units of
-what it is at c = 0, and its mean over gaps from 0, both divided by v, so that c* is as good near criticality as far.
+angles. For pairs the table holds what is small and smooth: the deficit of the slope, E[phi'^2] - E[phi' phi'] in units
+of what it is at c = 0, and its mean over gaps from 0, both divided by v, so that c* is as good near criticality as far.
 
 There are as many angles as the activation asks for: the coefficients tell when they are enough.
 """
@@ -59,8 +59,9 @@ def polynomials(t: Array, count: int) -> Array:
 class MomentTable(ClosedForms):
     """One-dimensional moments, as polynomials in log q between the variances of the scan grid.
 
-    grid (steps + 1,); coefficients mean, second, slope, spread: (nodes, steps). `second` is of E[phi^2] / (q + phi(0)^2),
-    `spread` of Var[phi'] / E[phi'^2], and `error` (steps,) a bound on the relative error of the second moment.
+    grid (steps + 1,); coefficients mean, second, slope, spread: (nodes, steps); `second` is of
+    E[phi^2] / (q + phi(0)^2), `spread` of Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative error of the
+    second moment.
     """
 
     grid: Any
@@ -73,7 +74,9 @@ class MomentTable(ClosedForms):
 
     def step_of(self, q: Array) -> Array:
         """The interval of the grid that q is in."""
-        return jnp.clip(jnp.searchsorted(jnp.asarray(self.grid), lax.stop_gradient(q), side="right") - 1, 0, len(self.error) - 1)
+        return jnp.clip(
+            jnp.searchsorted(jnp.asarray(self.grid), lax.stop_gradient(q), side="right") - 1, 0, len(self.error) - 1
+        )
 
     def place(self, q: Array, step: Array) -> Array:
         """q's place in an interval, in [-1, 1]; what is off the grid is put at its end."""
@@ -146,7 +149,7 @@ class Table:
         y = self.height * (np.arange(round(_TOP / self.height))[:, None] + (1 + nodes) / 2)
         self.q = (phi.scale * np.sinh(y)) ** 2
         self._pairs: dict[int, PairPanel | None] = {}
-        self._fewest = 0
+        self._angles = _ANGLES[0]
 
     def _known(self, q: np.ndarray) -> _Known:
         """What is known at an array of variances, in pieces of one shape."""
@@ -189,7 +192,8 @@ class Table:
             return None
         stretch = np.sqrt(self.q[panel]) / self.phi.scale
         # Neighbouring panels ask for about as many angles.
-        for self._fewest, angles in list(enumerate(_ANGLES))[self._fewest :]:
+        for angles in _ANGLES[_ANGLES.index(self._angles) :]:
+            self._angles = angles
             nodes, matrix = _chebyshev(angles)
             v = (1 + nodes) / 2
             e = 2 * np.sin(np.sinh(v * np.arcsinh(stretch[:, None] * np.pi / 2)) / stretch[:, None] / 2) ** 2
@@ -226,7 +230,7 @@ def _mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray) -> np.ndarra
 
 
 def _guess(mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`PairPanel.guess` and `.power`, from the coefficients of mean deficit / v: v ~ r where phi is smooth, r^2 at kinks."""
+    """`PairPanel.guess` and `.power`, from the coefficients of mean deficit / v: v ~ r, or r^2 where phi has kinks."""
     v = np.linspace(1e-4, 1.0, 2001) ** 2
     share = np.maximum.accumulate(v * np.polynomial.chebyshev.chebval(2 * v - 1, mean))
     r = np.sqrt(np.maximum(share, 1e-30) / share[-1])

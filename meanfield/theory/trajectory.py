@@ -86,7 +86,7 @@ def _start(q1: Any, q2: Any, c0: Any) -> tuple[Any, Any, Any]:
 
 
 def _long(block: Block, state: tuple, length: int, equal: bool) -> Trajectory:
-    """Stretches of one length, so that every depth runs the same program; the rest of a state at rest is a repetition."""
+    """Stretches of one length, so that every depth runs the same program; a state at rest repeats itself."""
     pieces: list[Trajectory] = []
     for first in range(0, length, _STRETCH):
         before = state

@@ -159,8 +159,7 @@ class Trainability:
         if done:
             accuracy = self.train_accuracy[self.finished]
             lines.append(
-                f"  training accuracy {accuracy.min():.2f} to {accuracy.max():.2f}, "
-                f"diverged {int(self.diverged.sum())}"
+                f"  training accuracy {accuracy.min():.2f} to {accuracy.max():.2f}, diverged {int(self.diverged.sum())}"
             )
         return "\n".join(lines + [f"  warning: {text}" for text in self.warnings])
 

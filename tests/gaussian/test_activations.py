@@ -1,0 +1,93 @@
+"""What a user may type as an activation, and what is found out about it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield.errors import InputError
+from meanfield.gaussian.named import NAMED
+
+# jax.nn writes these alike; gelu there is the tanh form by default.
+JAX = {
+    **{name: getattr(jax.nn, name) for name in ("relu", "relu6", "elu", "celu", "selu", "silu", "softplus", "sigmoid")},
+    **{name: getattr(jax.nn, name) for name in ("hard_tanh", "hard_swish", "hard_sigmoid", "mish", "leaky_relu")},
+    **{"tanh": jnp.tanh, "softsign": jax.nn.soft_sign, "gelu_tanh": jax.nn.gelu},
+}
+
+
+@pytest.mark.parametrize("name", sorted(JAX))
+def test_names_are_what_jax_says(name):
+    x = jnp.linspace(-7.0, 7.0, 141)
+    np.testing.assert_allclose(mf.activation(name)(x), JAX[name](x), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_declared_kinks_are_where_the_function_bends(name):
+    declared = mf.activation(name)
+    with jax.enable_x64(True):
+        found = mf.activation(lambda x: declared(x))
+    assert set(found.kinks) <= {float(k) for k in declared.kinks}
+    assert {float(k) for k, step in zip(declared.kinks, declared.steps, strict=True) if step} == {
+        k for k, step in zip(found.kinks, found.steps, strict=True) if step
+    }
+
+
+@pytest.mark.parametrize(
+    ("fn", "kinks", "steps"),
+    [
+        (lambda x: jnp.clip(x, -1, 1), (-1.0, 1.0), (False, False)),
+        (lambda x: jnp.where(jnp.abs(x) > 0.5, x, 0.0), (-0.5, 0.5), (True, True)),
+        (lambda x: jnp.maximum(x, 0) + jnp.maximum(x - 0.05, 0), (0.0, 0.05), (False, False)),
+        (jnp.tanh, (), ()),
+        (lambda x: jnp.exp(-50 * x**2), (), ()),
+    ],
+    ids=["hard_tanh", "hard_shrink", "two near each other", "tanh", "a narrow bump"],
+)
+def test_kinks_are_found(fn, kinks, steps):
+    found = mf.activation(fn)
+    assert found.kinks == pytest.approx(kinks, abs=1e-6) and found.steps == steps
+
+
+def test_an_expression_is_its_function():
+    phi = mf.activation("where(x > 0, x, a * (exp(x) - 1))", a=0.5)
+    x = jnp.linspace(-3, 3, 31)
+    np.testing.assert_allclose(phi(x), mf.activation("elu", alpha=0.5)(x), rtol=1e-5, atol=1e-6)
+    assert phi.kinks == (0.0,) and mf.activation("tanh(2 * x) + 0.1 * x ** 2").kinks == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("tanhh", "did you mean 'tanh'"),
+        ("x.__class__", "not allowed"),
+        ("open(x)", "not a known function"),
+        ("(lambda y: y)(x)", "not a known function"),
+        ("x if x > 0 else 0", "not allowed"),
+        ("[x][0]", "not allowed"),
+        ("x + 'a'", "not allowed"),
+        ("a * x", "needs a value for a"),
+        ("2 + 3", "does not contain x"),
+        ("x +", "not an expression"),
+        ("min(x)", "two or more"),
+        ("x" + "+x" * 400, "characters"),
+        (3.0, "activation=3.0"),
+        (lambda x: x.sum(), "not elementwise"),
+        (lambda x: x - x.mean(), "depends on its neighbours"),
+        (lambda x: jnp.log(x), "NaN"),
+        (lambda x: x.no_such, "fails"),
+    ],
+)
+def test_what_is_no_activation(given, says):
+    with pytest.raises(InputError) as caught:
+        mf.activation(given)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_parameters():
+    assert float(mf.Activation.leaky_relu(0.2)(jnp.array(-1.0))) == pytest.approx(-0.2)
+    with pytest.raises(InputError, match="no parameter"):
+        mf.activation("tanh", slope=1.0)
+    with pytest.raises(InputError, match="no parameter b"):
+        mf.activation("a * x", a=1.0, b=2.0)

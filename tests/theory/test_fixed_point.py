@@ -1,0 +1,211 @@
+"""Fixed points: what their definition says, statuses, derivatives, transformations, bad input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield.errors import InputError
+
+
+def test_the_definition():
+    # tanh at sigma_w^2 = 2.5, sigma_b^2 = 0.05: from a trapezoid rule with 96,001 nodes and, for c*, a 401 x 401 one.
+    block = mf.MLP("tanh", sigma_w=2.5**0.5, sigma_b=0.05**0.5)
+    point = mf.fixed_point(block)
+    z, step = np.linspace(-12, 12, 96001), 24 / 96000
+    weight = np.exp(-(z**2) / 2) * step / np.sqrt(2 * np.pi)
+    x = np.sqrt(float(point.q_star)) * z
+    assert 2.5 * np.sum(weight * np.tanh(x) ** 2) + 0.05 == pytest.approx(float(point.q_star), rel=1e-13)
+    assert 2.5 * np.sum(weight * (1 - np.tanh(x) ** 2) ** 2) == pytest.approx(float(point.chi_1), rel=1e-13)
+    y, c = z[::160], float(point.c_star)
+    u, v = np.meshgrid(y, y)
+    w = np.exp(-(u**2 + v**2) / 2) * (160 * step) ** 2 / (2 * np.pi)
+    q = float(point.q_star)
+    pair = np.sum(w * np.tanh(np.sqrt(q) * u) * np.tanh(np.sqrt(q) * (c * u + np.sqrt(1 - c**2) * v)))
+    assert 2.5 * pair + 0.05 == pytest.approx(q * c, rel=1e-10)
+    assert point.c_star == pytest.approx(0.446804232, rel=1e-8) and point.xi_c == pytest.approx(11.795597, rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("phi", "sigma_w", "sigma_b", "status", "phase"),
+    [
+        ("tanh", 0.9, 0.0, "zero", "ordered"),
+        ("tanh", 1.0, 0.0, "zero", "critical"),
+        ("tanh", 0.0, 0.0, "zero", "ordered"),
+        ("tanh", 0.0, 0.5, "converged", "ordered"),
+        ("tanh", 1.5, 0.3, "converged", "chaotic"),
+        ("relu", 2**0.5, 0.0, "scale_invariant", "critical"),
+        ("relu", 1.5, 0.0, "diverges", "unbounded"),
+        ("relu", 2**0.5, 0.1, "diverges", "unbounded"),
+        ("relu", 1.0, 0.0, "zero", "ordered"),
+        ("step", 1.5, 0.1, "converged", "chaotic"),
+        ("gelu", 1.9, 0.0, "diverges", "unbounded"),  # a fixed point at a small q, out of reach from q0 = 1
+    ],
+)
+def test_status(phi, sigma_w, sigma_b, status, phase):
+    point = mf.fixed_point(mf.MLP(phi, sigma_w=sigma_w, sigma_b=sigma_b))
+    assert (str(point.status), str(point.phase)) == (status, phase)
+    undefined = {
+        "zero": ("c_star", "chi_c", "xi_c"),
+        "diverges": ("c_star", "chi_1", "chi_q", "xi_c", "xi_q", "xi_grad"),
+    }.get(status, ())
+    assert all(np.isnan(getattr(point, name)) for name in undefined)
+    assert point.q_star == {"zero": 0, "diverges": np.inf, "scale_invariant": 1}.get(status, point.q_star)
+
+
+def test_what_q0_reaches():
+    # gelu at (1.414, 0.38) is bistable: 0.842 below 3.635 below 417.6.
+    block = mf.MLP("gelu", sigma_w=1.414, sigma_b=0.38)
+    low, high = mf.fixed_point(block), mf.fixed_point(block, q0=10.0)
+    assert low.q_star == pytest.approx(0.842, abs=1e-3) and high.q_star == pytest.approx(417.6, abs=0.1)
+    assert low.all_q == pytest.approx(high.all_q, nan_ok=True) and np.isfinite(low.all_q).sum() == 3
+    assert low.all_chi_q[1] > 1 > low.all_chi_q[2]
+    for start, target in ((3.0, low), (10.0, high)):
+        path = mf.trajectory(block, 300, q0=(start, start), c0=1.0).q1
+        assert (np.diff(path) * (target.q_star - start) > 0).all() and abs(path[-1] - target.q_star) < abs(
+            start - target.q_star
+        )
+
+
+FIELDS = ("q_star", "chi_1", "c_star", "xi_c")
+ORDERED, CHAOTIC = ("erf", 0.9, 0.3), ("erf", 1.8, 0.3)
+OTHERS = (("tanh", 1.3, 0.3), ("tanh", 1.8, 0.3), ("hard_tanh", 1.8, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("phi", "sigma_w", "sigma_b"), [ORDERED, CHAOTIC, *(pytest.param(*o, marks=pytest.mark.slow) for o in OTHERS)]
+)
+def test_derivatives_are_finite_differences(phi, sigma_w, sigma_b):
+    def fields(w, b):
+        point = mf.fixed_point(mf.MLP(phi, w, b))
+        return jnp.stack([getattr(point, name) for name in FIELDS])
+
+    with jax.enable_x64(True):
+        exact = np.array(jax.jit(jax.jacfwd(fields, (0, 1)))(sigma_w, sigma_b))
+        reverse = np.array(jax.jit(jax.jacrev(fields, (0, 1)))(sigma_w, sigma_b))
+        compiled = jax.jit(fields)
+        h = 1e-5
+        moved = [(h, 0.0), (0.0, h)]
+        differences = [
+            (compiled(sigma_w + a, sigma_b + b) - compiled(sigma_w - a, sigma_b - b)) / (2 * h) for a, b in moved
+        ]
+    np.testing.assert_allclose(exact, np.array(differences), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(reverse, exact, rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_second_derivatives():
+    def q_and_chi(w):
+        point = mf.fixed_point(mf.MLP("tanh", w, 0.3))
+        return jnp.stack([point.q_star, point.chi_1])
+
+    with jax.enable_x64(True):
+        first = jax.jit(jax.jacfwd(q_and_chi))
+        second = np.array(jax.jit(jax.jacfwd(jax.jacfwd(q_and_chi)))(1.7))
+        differences = np.array((first(1.7 + 1e-5) - first(1.7 - 1e-5)) / 2e-5)
+    np.testing.assert_allclose(second, differences, rtol=1e-6)
+
+
+def test_derivatives_in_the_activation():
+    def chi(slope):
+        return mf.fixed_point(mf.MLP(mf.Activation.leaky_relu(slope), 1.1, 0.3)).chi_1
+
+    with jax.enable_x64(True):
+        # chi_1 = sigma_w^2 (1 + a^2) / 2.
+        assert float(jax.grad(chi)(0.2)) == pytest.approx(1.1**2 * 0.2, rel=1e-10)
+
+
+@pytest.mark.slow
+def test_derivatives_in_a_kink():
+    def critical(kink):
+        clipped = mf.Activation(lambda x, k: jnp.clip(x, -k, k), {"k": kink}, kinks=(-kink, kink), name="clipped")
+        return mf.critical(clipped, sigma_b=0.3).sigma_w
+
+    with jax.enable_x64(True):
+        exact = float(jax.grad(critical)(1.2))
+        assert exact == pytest.approx(float(critical(1.2001) - critical(1.1999)) / 2e-4, rel=1e-6)
+
+
+def test_vmap_is_the_loop_and_jit_is_eager():
+    sigmas = np.array([0.8, 1.2, 1.6, 2.4])
+
+    def fields(w):
+        point = mf.fixed_point(mf.MLP("erf", w, 0.2))
+        return jnp.stack([point.q_star, point.chi_1, point.one_minus_c_star])
+
+    with jax.enable_x64(True):
+        many = np.array(jax.jit(jax.vmap(fields))(sigmas))
+    points = [mf.fixed_point(mf.MLP("erf", w, 0.2)) for w in sigmas]
+    loop = np.array([[p.q_star, p.chi_1, p.one_minus_c_star] for p in points])
+    np.testing.assert_allclose(many, loop, rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("phi", "sigma_w"),
+    [("erf", 1.2), *(pytest.param(*o, marks=pytest.mark.slow) for o in (("tanh", 1.8), ("hard_tanh", 1.7)))],
+)
+def test_float32_inside_a_users_jit(phi, sigma_w):
+    def fields(w, b):
+        point = mf.fixed_point(mf.MLP(phi, w, b))
+        return point.q_star, point.chi_1, point.chi_q, point.status.code
+
+    w, b = np.float32(sigma_w), np.float32(0.3)
+    *single, status = jax.jit(fields)(w, b)
+    assert single[0].dtype == jnp.float32
+    double = mf.fixed_point(mf.MLP(phi, float(w), float(b)))
+    tolerance = max(1e-4, 8 * 2.0**-23 / abs(1 - double.chi_q))
+    for found, name in zip(single, ("q_star", "chi_1", "chi_q"), strict=True):
+        assert float(found) == pytest.approx(float(getattr(double, name)), rel=tolerance)
+    assert int(status) == int(double.status.code)
+
+
+def test_host_calls_are_float64_and_leave_the_flag_alone():
+    before = jax.config.jax_enable_x64
+    point = mf.fixed_point(mf.MLP("tanh", sigma_w=1, sigma_b=1))
+    assert point.q_star.dtype == np.float64 and isinstance(point.q_star, (np.ndarray, np.generic))
+    assert jax.config.jax_enable_x64 == before
+
+
+@pytest.mark.slow
+def test_concrete_calls_inside_a_users_jit_are_concrete():
+    point = mf.fixed_point(mf.MLP("tanh", sigma_w=1.0, sigma_b=1.0))
+    inside = jax.jit(lambda x: x * mf.fixed_point(mf.MLP("tanh", sigma_w=1.0, sigma_b=1.0)).q_star)(2.0)
+    assert float(inside) == pytest.approx(2 * float(point.q_star), rel=1e-6)
+
+
+def test_results_read_well():
+    point = mf.fixed_point(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3))
+    assert "chaotic" in repr(point) and "<table>" in point._repr_html_()
+    assert point.status == "converged" and str(point.phase) == "chaotic" and len(jax.tree.leaves(point)) == 15
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: mf.MLP("tanh", sigma_w=-1.0), "sigma_w=-1.0"),
+        (lambda: mf.MLP("tanh", sigma_w=1.0, sigma_b=float("nan")), "sigma_b=nan"),
+        (lambda: mf.MLP("tanh", sigma_w="1.5"), None),
+        (lambda: mf.MLP("tanh", sigma_w=None), "sigma_w=None"),
+        (lambda: mf.MLP("tanhh", sigma_w=1.0), "did you mean 'tanh'"),
+        (lambda: mf.fixed_point("tanh"), "block='tanh'"),
+        (lambda: mf.fixed_point(mf.MLP("tanh", 1.0), q0=-1.0), "q0=-1.0"),
+        (lambda: mf.variance_map(mf.MLP("tanh", 1.0), -1.0), "q=-1.0"),
+        (lambda: mf.correlation_map(mf.MLP("tanh", 1.0), 1.5), "c=1.5"),
+        (lambda: mf.trajectory(mf.MLP("tanh", 1.0), 0), "depth=0"),
+        (lambda: mf.trajectory(mf.MLP("tanh", 1.0), 5, q0=1.0), "q0=1.0"),
+        (lambda: mf.critical("tanh"), "exactly one"),
+        (lambda: mf.critical("tanh", sigma_b=0.1, q=1.0), "exactly one"),
+        (lambda: mf.critical("tanh", sigma_b=-0.1), "sigma_b=-0.1"),
+        (lambda: mf.edge_of_chaos("tanh", q=(-1.0, 1.0, 5)), "q=(-1.0, 1.0, 5)"),
+        (lambda: mf.phase_diagram("tanh", sigma_w=[-1.0, 1.0]), "sigma_w"),
+        (lambda: mf.phase_diagram("tanh", sigma_w=(2.0, 1.0, 5)), "sigma_w=(2.0, 1.0, 5)"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_the_argument(call, says):
+    if says is None:
+        assert float(call().blocks[1].sigma_w) == 1.5
+        return
+    with pytest.raises(InputError) as caught:
+        call()
+    assert says in str(caught.value) and "\n" not in str(caught.value)

@@ -1,0 +1,94 @@
+"""Grids against single points; the line; what is kept."""
+
+import numpy as np
+import pytest
+
+import meanfield as mf
+
+FIELDS = ("q_star", "one_minus_c_star", "chi_1", "chi_c", "chi_q", "xi_c", "xi_q")
+
+
+def disagreements(grid, cells, rtol=1e-8):
+    """Cells in which the grid and the single point differ."""
+    found = []
+    for i, j in cells:
+        point = mf.fixed_point(mf.MLP(grid.activation, grid.sigma_w[j], grid.sigma_b[i]))
+        if str(point.status) != str(grid.status[i, j]) or str(point.phase) != str(grid.phase[i, j]):
+            found.append((i, j, str(point.status), str(grid.status[i, j])))
+        for name in FIELDS:
+            here, there = float(getattr(grid, name)[i, j]), float(getattr(point, name))
+            if not (here == there or abs(here - there) <= rtol * abs(there) or (np.isnan(here) and np.isnan(there))):
+                found.append((i, j, name, here, there))
+        if np.isfinite(point.q_star) and abs(grid.q_star[i, j] - point.q_star) > grid.q_error[i, j] + point.q_error:
+            found.append((i, j, "q_error", grid.q_error[i, j], grid.q_star[i, j] - point.q_star))
+        if not np.allclose(grid.all_q[i, j], point.all_q, rtol=1e-8, equal_nan=True):
+            found.append((i, j, "all_q", grid.all_q[i, j], point.all_q))
+    return found
+
+
+@pytest.mark.parametrize(
+    "phi",
+    [
+        *("tanh", "gelu", "relu"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("hard_tanh", "selu", "sin", "gaussian")),
+    ],
+)
+def test_a_grid_is_its_points(phi):
+    grid = mf.phase_diagram(phi, sigma_w=(0.5, 3.0, 26), sigma_b=(0.0, 1.0, 11))
+    rng = np.random.default_rng(1)
+    cells = [(0, 0), (0, 25), (10, 25), *zip(rng.integers(11, size=6), rng.integers(26, size=6), strict=True)]
+    assert not disagreements(grid, cells)
+
+
+def test_bistable_cells_have_all_their_fixed_points():
+    grid = mf.phase_diagram("gelu", sigma_w=[1.412, 1.414], sigma_b=[0.38, 0.385])
+    assert np.isfinite(grid.all_q[1, 0]).sum() == 3 and np.isfinite(grid.all_q[0, 1]).sum() == 3
+    assert not disagreements(grid, [(0, 0), (0, 1), (1, 0), (1, 1)])
+
+
+def test_what_the_scan_cannot_decide_goes_to_the_solver():
+    grid = mf.phase_diagram("relu", sigma_w=[1.0, 2**0.5, 1.5], sigma_b=[0.0, 0.1])
+    assert grid.status.code.tolist() == [[1, 2, 3], [0, 3, 3]]  # zero, scale-invariant, diverges; converged
+    tanh = mf.phase_diagram("tanh", sigma_w=[0.9, 1.0, 1 + 1e-3], sigma_b=[0.0])
+    assert str(tanh.status[0, 1]) == "zero" and str(tanh.phase[0, 1]) == "critical"
+    assert not disagreements(tanh, [(0, 0), (0, 1), (0, 2)])
+
+
+@pytest.mark.slow
+def test_where_polynomials_do_not_reach():
+    small = mf.phase_diagram("hard_tanh", sigma_w=[1.000001, 1.001], sigma_b=[0.0])
+    assert not disagreements(small, [(0, 0), (0, 1)], rtol=1e-6)
+
+
+def test_activations_with_steps():
+    grid = mf.phase_diagram("sign", sigma_w=[0.5, 2.0], sigma_b=[0.0, 0.5])
+    assert (grid.phase == "chaotic").all() and np.isinf(grid.chi_1).all()
+    assert not disagreements(grid, [(0, 0), (1, 1)])
+
+
+def test_the_line_is_critical_and_inside():
+    grid = mf.phase_diagram("tanh", sigma_w=(0.5, 2.0, 7), sigma_b=(0.0, 0.5, 5))
+    line = grid.critical_line
+    seen = np.flatnonzero(np.isfinite(line.sigma_w))
+    assert seen.size > 50 and line.sigma_w[seen].max() <= 2.0 and line.sigma_b[seen].max() <= 0.5
+    for i in seen[[0, seen.size // 2, -1]]:
+        point = mf.fixed_point(mf.MLP("tanh", line.sigma_w[i], line.sigma_b[i]))
+        assert point.chi_1 == pytest.approx(1.0, abs=1e-9) and point.q_star == pytest.approx(line.q[i], rel=1e-6)
+
+
+def test_numbers_are_kept(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    grid = mf.phase_diagram("tanh", sigma_w=(1.0, 2.0, 3), sigma_b=[0.1, 0.2])
+    grid.save(tmp_path / "tanh.nc")
+    with xarray.open_dataset(tmp_path / "tanh.nc", engine="scipy") as stored:
+        assert stored.xi_c.dims == ("sigma_b", "sigma_w")
+        np.testing.assert_array_equal(stored.xi_c.values, grid.xi_c)
+        assert stored.status.attrs["flag_meanings"].split()[0] == "converged"
+    with pytest.raises(mf.InputError, match="does not exist"):
+        grid.save(tmp_path / "missing" / "x.nc")
+
+
+def test_a_block_of_another_kind_is_refused():
+    with pytest.raises(mf.InputError, match="phase diagrams"):
+        mf.phase_diagram(mf.Serial((mf.Dense(1.0),)))
+    assert mf.phase_diagram(mf.MLP("tanh", 1.0), sigma_w=[1.0], sigma_b=[0.1]).activation == "tanh"
