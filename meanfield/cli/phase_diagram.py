@@ -45,8 +45,9 @@ def run(args: argparse.Namespace) -> int:
 def _summary(args: argparse.Namespace, found, paths) -> None:
     import numpy as np
 
-    phases = np.asarray(show.plain(found.phase)).ravel()
-    shares = ((str(word), f"{np.mean(phases == word):.1%}", "of the cells") for word in np.unique(phases))
+    counts = np.bincount(np.ravel(found.phase.code), minlength=len(found.phase.words))
+    total = counts.sum()
+    shares = ((w, f"{n / total:.1%}", "of the cells") for w, n in zip(found.phase.words, counts, strict=True) if n)
     w, b = found.sigma_w, found.sigma_b
     box = f"sigma_w {w[0]:g} to {w[-1]:g}, sigma_b {b[0]:g} to {b[-1]:g}"
     show.print_quantities(f"{args.activation}, {len(w)} x {len(b)} cells, {box}", shares)

@@ -29,7 +29,7 @@ from jax import Array, lax
 from .activation import Activation
 from .closed_forms import Moments
 from .moments import moments, smallest
-from .quadrature import NODES, REACH, Rule, gaussian_rule, legendre_panels
+from .quadrature import NODES, REACH, Rule, gauss_legendre, gaussian_rule, legendre_panels
 
 
 class Detail(NamedTuple):
@@ -119,7 +119,7 @@ def _equal(phi: Activation, q: Array, e: Array, own: Moments) -> Pair:
     correction, so that the ratio distance / e is right to the last digit where differences of phi itself, of size
     sqrt(e), would leave it an error of eps / sqrt(e). The criticality of c* rests on that ratio.
     """
-    t, dt = np.polynomial.legendre.leggauss(_NEAR_NODES)
+    t, dt = gauss_legendre(_NEAR_NODES)
     # First e itself, which is all that a pair far apart needs; e' = e t^2 makes the deficits smooth in t.
     fractions = jnp.asarray(np.append(1.0, (t + 1) / 2), q.dtype)
     near = lax.stop_gradient(q * e) < (0.1 * phi.scale) ** 2

@@ -14,6 +14,7 @@ phi therefore contributes its delta to phi'', and a value jump its delta to phi'
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -44,17 +45,23 @@ class Estimate(NamedTuple):
     error: Array
 
 
+@lru_cache
+def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes in (-1, 1) and weights; NumPy finds them by an eigenvalue problem each time it is asked."""
+    return np.polynomial.legendre.leggauss(nodes)
+
+
 def legendre_panels(edges: Array, nodes: int = NODES) -> tuple[Array, Array]:
     """Gauss-Legendre nodes and weights on consecutive intervals: two arrays (len(edges) - 1, nodes)."""
     lo, hi = edges[:-1, None], edges[1:, None]
     half = (hi - lo) / 2
-    t, weights = (jnp.asarray(a, edges.dtype) for a in np.polynomial.legendre.leggauss(nodes))
+    t, weights = (jnp.asarray(a, edges.dtype) for a in gauss_legendre(nodes))
     return (lo + hi) / 2 + half * t, half * weights
 
 
 def _high_coefficients(nodes: int) -> np.ndarray:
     """(nodes, 4): from weighted values at the nodes to Legendre coefficients, two from the middle and the last two."""
-    t, _ = np.polynomial.legendre.leggauss(nodes)
+    t, _ = gauss_legendre(nodes)
     degrees = [nodes // 2 - 2, nodes // 2 - 1, nodes - 2, nodes - 1]
     return (np.polynomial.legendre.legvander(t, nodes - 1) * (2 * np.arange(nodes) + 1) / 2)[:, degrees]
 

@@ -83,11 +83,6 @@ def variance(block: Block, q: Array) -> Array:
     return block(Kernel.single(q)).q1
 
 
-def chi_parallel(block: Block, q: Array) -> Array:
-    """dV/dq."""
-    return jax.jvp(partial(variance, block), (q,), (jnp.ones_like(q),))[1]
-
-
 def chi_perpendicular(block: Block, q: Array) -> Array:
     """d gap'/d gap at gap 0 and variance q."""
     return block(Kernel.coincident(q)).gap

@@ -3,8 +3,9 @@
 V(q) = sigma_w^2 M(q) + sigma_b^2 with one M for all points, so that q* solves H(q) = q - sigma_w^2 M(q) = sigma_b^2.
 For each sigma_w, H on the scan grid tells between which of its points each sigma_b^2 is crossed: every fixed point of
 every point of the diagram, from one sorted search. Newton's method on the table ends it. Where rounding or the table
-could hide or feign a crossing, or M falls, points are told apart and left to the general solver. Pairs follow panel by
-panel: one matrix product gives each point its own polynomial in the angle, and a few Newton steps on it give c*.
+could hide or feign a crossing, or several meet an M that falls, points are told apart and left to the general solver.
+Pairs follow panel by panel: one matrix product gives each point its own polynomial in the angle, and a few Newton
+steps on it give c*.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ def variances(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float)
     hard = cross.doubtful | (~found & ~up & ~rests) | (np.abs(excess) <= _DOUBT * q0)
     hard[cross.point[~at.settled]] = True
     if not table.rising:
-        hard[:] = True
+        # d ln M / d ln q >= -1/2 for any activation, so that an only fixed point is reached from everywhere; of several,
+        # a V that falls may jump over one.
+        hard |= np.bincount(cross.point, minlength=w_var.size) != 1
     return _points(table, cross, at, reached, rests, w_var), hard
 
 

@@ -24,6 +24,7 @@ from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import ClosedForms, Moments
 from ..gaussian.moments import Samples, moments, sampled
 from ..gaussian.pairs import Detail, covariance, deficit_at
+from ..gaussian.quadrature import gauss_legendre
 from .fixed_point import scan_grid
 
 NODES = 16
@@ -222,7 +223,7 @@ def _tail(coefficients: np.ndarray) -> float:
 
 def _mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray) -> np.ndarray:
     """The mean of the deficit over gaps from 0 to each e, from the coefficients of deficit / v."""
-    t, dt = np.polynomial.legendre.leggauss(_MEAN_NODES)
+    t, dt = gauss_legendre(_MEAN_NODES)
     t, dt = (t + 1) / 2, dt / 2
     angle = 2 * np.arcsin(np.outer(np.sqrt(e / 2), t))
     v = np.arcsinh(stretch * angle) / np.arcsinh(stretch * np.pi / 2)
