@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,11 +58,13 @@ def _npz(place: Path, name: str) -> Raw | None:
     if file.suffix != ".npz" or not file.is_file():
         return None
     try:
+        with zipfile.ZipFile(file):  # NumPy takes other things for archives, pickles among them
+            pass
         with np.load(file, allow_pickle=False) as stored:
             return _checked(Raw(*(stored[key] for key in _KEYS)), file)
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception:  # zipfile, zlib and NumPy's header parser each have errors of their own for a broken file
         raise InputError(f"path={str(file)!r} is not an archive with the arrays {', '.join(_KEYS)}") from None
 
 
@@ -84,10 +87,10 @@ def _idx_array(file: Path) -> np.ndarray:
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         axes = content[3]
         shape = np.frombuffer(content, ">i4", axes, 4)
-        if content[:3] != b"\0\0\x08":
+        if content[:3] != b"\0\0\x08" or (shape < 0).any():
             raise ValueError
         return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
-    except (IndexError, ValueError, OSError, EOFError):
+    except (IndexError, ValueError, OSError, EOFError, zlib.error):
         raise InputError(f"path={str(file)!r} is not an IDX file of bytes; fetch it anew") from None
 
 
@@ -97,11 +100,25 @@ def _records(file: Path) -> tuple[np.ndarray, np.ndarray]:
     if content.size == 0 or content.size % (_CIFAR_IMAGE + 1):
         raise InputError(f"path={str(file)!r} does not hold CIFAR-10's records of 3,073 bytes; fetch it anew")
     records = content.reshape(-1, _CIFAR_IMAGE + 1)
+    if records[:, 0].max() > 9:
+        raise InputError(f"path={str(file)!r} has a label {records[:, 0].max()}, which CIFAR-10 has not; fetch it anew")
     return records[:, 1:], records[:, 0]
 
 
 def _checked(raw: Raw, where: Path) -> Raw:
-    for x, y in ((raw.x_train, raw.y_train), (raw.x_test, raw.y_test)):
-        if x.ndim < 2 or len(x) == 0 or len(x) != np.size(y) or x.dtype.kind not in "uif" or np.size(y) != y.shape[0]:
-            raise InputError(f"path={str(where)!r} has images {x.shape} and labels {y.shape}; one label per image")
+    wrong = next((reason for part in (raw[:2], raw[2:]) if (reason := _what_is_wrong(*part))), None)
+    if wrong is None and raw.x_train.shape[1:] != raw.x_test.shape[1:]:
+        wrong = f"training images {raw.x_train.shape[1:]} but test images {raw.x_test.shape[1:]}; give one size"
+    if wrong is not None:
+        raise InputError(f"path={str(where)!r} has {wrong}")
     return raw
+
+
+def _what_is_wrong(x: np.ndarray, y: np.ndarray) -> str | None:
+    if x.ndim < 2 or len(x) == 0 or np.ndim(y) == 0 or len(x) != np.size(y) or np.size(y) != len(y):
+        return f"images {x.shape} and labels {np.shape(y)}; one label per image"
+    if x.dtype.kind not in "uif" or not np.isfinite(x).all():
+        return f"images of type {x.dtype} that are not all finite numbers; give finite pixels"
+    if y.dtype.kind not in "ui" or (y.dtype.kind == "i" and y.min() < 0):
+        return f"labels of type {y.dtype} that are not all integers >= 0; give 0 to classes - 1"
+    return None

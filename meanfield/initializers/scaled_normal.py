@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..theory.block import check_sigma
+from ..theory.block import check_one_sigma
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ class ScaledNormal:
     sigma: Any = 1.0
 
     def __post_init__(self) -> None:
-        check_sigma("sigma", self.sigma)
+        check_one_sigma("sigma", self.sigma)
+        if not isinstance(self.sigma, jax.core.Tracer):
+            # A plain number, whatever it came as: rules of equal sigma are equal, and hashable.
+            object.__setattr__(self, "sigma", float(self.sigma))
 
     def __call__(self, key: Array, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None) -> Array:
         """Draw an array of `shape` and `dtype`; `out_sharding`, where given, places it on a mesh."""

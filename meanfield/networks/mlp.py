@@ -14,7 +14,7 @@ from jax import Array
 
 from ..errors import InputError
 from ..initializers import ScaledNormal
-from ..theory.block import Activate, Block, Dense, Serial, check_sigma
+from ..theory.block import Activate, Block, Dense, Serial, check_one_sigma
 
 __all__ = ["MLP"]
 
@@ -61,9 +61,9 @@ class MLP(nnx.Module):
         for name, size in (("depth", depth), ("width", width), ("d_in", d_in), ("d_out", d_out)):
             if not (name == "d_out" and size is None):
                 check_size(name, size)
-        check_sigma("sigma_w", dense.sigma_w)
+        check_one_sigma("sigma_w", dense.sigma_w)
         weights = ScaledNormal(dense.sigma_w) if kernel_init is None else kernel_init
-        check_sigma("sigma_b", dense.sigma_b)
+        check_one_sigma("sigma_b", dense.sigma_b)
         biases = partial(_biases, dense.sigma_b)
         # An activation is a pytree: its parameters may be traced.
         self.phi = nnx.data(phi)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -131,14 +130,23 @@ def check_sigma(name: str, value: Any) -> None:
     if isinstance(value, jax.core.Tracer):
         return
     try:
+        if isinstance(value, str):
+            raise TypeError("NumPy would read a number, JAX would not")
         numbers = np.asarray(value, float)
     except (TypeError, ValueError):
         raise InputError(f"{name}={value!r} must be a number; give a standard deviation >= 0") from None
     if not np.all(np.isfinite(numbers)) or np.any(numbers < 0):
         shown = value if numbers.ndim == 0 else f"[... {numbers[~(numbers >= 0)].ravel()[:1]} ...]"
         raise InputError(f"{name}={shown} must be finite and not negative; give a standard deviation >= 0")
-    if not math.isfinite(float(np.max(numbers, initial=0.0)) ** 2):
+    if np.max(numbers, initial=0.0) > 1e150:
         raise InputError(f"{name}={value} is too large to be squared; give a standard deviation below 1e150")
+
+
+def check_one_sigma(name: str, value: Any) -> None:
+    """`check_sigma`, and that there is one."""
+    check_sigma(name, value)
+    if np.ndim(value) != 0:
+        raise InputError(f"{name} has shape {np.shape(value)}, but one network has one; give a number")
 
 
 def check_block(block: Any) -> None:

@@ -88,8 +88,8 @@ def variances(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float)
     hard = cross.doubtful | (~found & ~up & ~rests) | (np.abs(excess) <= _DOUBT * q0)
     hard[cross.point[~at.settled]] = True
     if not table.rising:
-        # d ln M / d ln q >= -1/2 for any activation, so that an only fixed point is reached from everywhere; of several,
-        # a V that falls may jump over one.
+        # d ln M / d ln q >= -1/2 for any activation, so that an only fixed point is reached from everywhere; a V that
+        # falls may jump over one of several.
         hard |= np.bincount(cross.point, minlength=w_var.size) != 1
     return _points(table, cross, at, reached, rests, w_var), hard
 

@@ -68,20 +68,13 @@ def test_another_set_of_the_same_layout_is_a_missing_one(small, tmp_path):
     assert refusal("fashion_mnist", tmp_path / "store").startswith("data='fashion_mnist'")
 
 
-def bug(*values, why):
-    return pytest.param(*values, marks=pytest.mark.xfail(reason=why))
-
-
 @pytest.mark.parametrize(
     "content",
     [
         b"",
         b"hello",
         b"PK\x03\x04" + bytes(40),
-        bug(
-            np.lib.format.magic(1, 0) + b"\x36\0{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}\n" + bytes(8),
-            why="an array where an archive should be: TypeError",
-        ),
+        np.lib.format.magic(1, 0) + b"\x36\0{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}\n" + bytes(8),
     ],
     ids=["empty", "text", "cut off", "one array"],
 )
@@ -107,12 +100,12 @@ IMAGES = np.random.default_rng(1).normal(size=(4, 6, 5))
         {"x_test": IMAGES.astype(str)},
         {"x_test": np.array([{}] * 4)},
         {"x_train": np.full((10, 6, 5), 7)},
-        bug({"x_test": IMAGES[:, :3]}, why="test images of another size are accepted"),
-        bug({"x_test": np.where(IMAGES > 0, np.inf, IMAGES)}, why="test images that are not finite are accepted"),
-        bug({"y_train": np.arange(10) - 3}, why="negative labels are accepted"),
-        bug({"y_train": np.arange(10) + 0.5}, why="labels are cut to integers"),
-        bug({"y_train": np.array(list("abcdefghij"))}, why="ValueError of NumPy"),
-        bug({"x_train": IMAGES[:1], "y_train": np.array(3)}, why="IndexError"),
+        {"x_test": IMAGES[:, :3]},
+        {"x_test": np.where(IMAGES > 0, np.inf, IMAGES)},
+        {"y_train": np.arange(10) - 3},
+        {"y_train": np.arange(10) + 0.5},
+        {"y_train": np.array(list("abcdefghij"))},
+        {"x_train": IMAGES[:1], "y_train": np.array(3)},
     ],
     ids=[
         "an array missing",
@@ -137,7 +130,6 @@ def test_archives_with_wrong_arrays(small, tmp_path, other):
     assert line.startswith(("path=", "data='mnist'"))
 
 
-@pytest.mark.xfail(reason="RuntimeWarning of NumPy for inf, and the message says that all pixels are equal")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_pixels_that_are_not_finite_are_called_so(small, tmp_path, value):
     images = small.raw["x_train"].astype(float)
@@ -160,7 +152,7 @@ def idx(sizes, values=b"", kind=8):
         idx((10, 6), bytes(240), kind=13),
         idx((10, 6, 5))[:10],
         idx((10,), bytes(10)),
-        bug(idx((10, -1, 5), bytes(range(250)) + bytes(50)), why="a size of -1 is inferred"),
+        idx((10, -1, 5), bytes(range(250)) + bytes(50)),
     ],
     ids=[
         "empty",
@@ -198,14 +190,12 @@ def test_broken_cifar(small_cifar, tmp_path, content):
     assert refusal("cifar10", tmp_path / "cifar").startswith(f"path={str(file)!r}")
 
 
-@pytest.mark.xfail(reason="a label of 255 makes 256 classes")
 def test_a_cifar_label_above_nine(small_cifar, tmp_path):
     file = small_cifar.cifar(tmp_path / "cifar") / "data_batch_2.bin"
     file.write_bytes(b"\xff" + file.read_bytes()[1:])
     refusal("cifar10", tmp_path / "cifar")
 
 
-@pytest.mark.xfail(reason="zlib.error, tokenize.TokenError and NotImplementedError come through")
 @pytest.mark.parametrize("layout", ["npz", "idx"])
 def test_one_wrong_byte_anywhere_is_refused_or_harmless(small, tmp_path, layout):
     small.raw["x_train"] = small.raw["x_train"] // 64  # compressible, so that the stream has structure to break

@@ -81,14 +81,18 @@ def test_gradient_of_a_scaled_rotation_is_its_scale(scale):
 def test_gradient_averages_to_the_norm_of_the_jacobian():
     net = factory()(nnx.Rngs(0))
     h, stack = preactivations(net, X[:2])[:, 0], layers(net)
-    found = np.exp(measure(lambda rngs: net, X[:2], seeds=100).log_gradient[:, :, 0])
+    found = np.exp(measure(lambda rngs: net, X[:2], seeds=40).log_gradient[:, :, 0])
     np.testing.assert_allclose(found[:, 3], 1.0, rtol=1e-5)
     jacobian = np.eye(20)
     for layer in (2, 1, 0):
         jacobian = np.diag(1 - np.tanh(h[layer]) ** 2) @ stack[layer + 1][0] @ jacobian
         # v/|v| is uniform on the sphere, so the mean over it is |J|_F^2 / n
-        expected, mean, error = (jacobian**2).sum() / 20, found[:, layer].mean(), found[:, layer].std(ddof=1) / 10
-        assert abs(mean - expected) < 5 * error < 0.4 * expected
+        expected, mean, error = (
+            (jacobian**2).sum() / 20,
+            found[:, layer].mean(),
+            found[:, layer].std(ddof=1) / math.sqrt(40),
+        )
+        assert abs(mean - expected) < 5 * error < 0.6 * expected
 
 
 @pytest.mark.parametrize(("apart", "rtol"), [(1e-2, 1e-3), (1e-3, 1e-3), (3e-5, 1e-2)])

@@ -296,9 +296,6 @@ def test_a_block_made_by_hand_is_checked_too(sigmas):
         make(mf.Serial((TANH.blocks[0], mf.Dense(*sigmas))))
 
 
-@pytest.mark.xfail(
-    reason="one sigma for each unit of a layer, where the sizes happen to fit", raises=pytest.fail.Exception
-)
 @pytest.mark.parametrize(
     "sigmas", [{"sigma_w": np.full(12, 1.5)}, {"sigma_w": 1.5, "sigma_b": np.full(12, 0.3)}], ids=list
 )

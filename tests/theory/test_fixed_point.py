@@ -185,7 +185,7 @@ def test_results_read_well():
     [
         (lambda: mf.MLP("tanh", sigma_w=-1.0), "sigma_w=-1.0"),
         (lambda: mf.MLP("tanh", sigma_w=1.0, sigma_b=float("nan")), "sigma_b=nan"),
-        (lambda: mf.MLP("tanh", sigma_w="1.5"), None),
+        (lambda: mf.MLP("tanh", sigma_w="1.5"), "sigma_w='1.5'"),
         (lambda: mf.MLP("tanh", sigma_w=None), "sigma_w=None"),
         (lambda: mf.MLP("tanhh", sigma_w=1.0), "did you mean 'tanh'"),
         (lambda: mf.fixed_point("tanh"), "block='tanh'"),
@@ -203,9 +203,6 @@ def test_results_read_well():
     ],
 )
 def test_bad_input_is_one_line_that_names_the_argument(call, says):
-    if says is None:
-        assert float(call().blocks[1].sigma_w) == 1.5
-        return
     with pytest.raises(InputError) as caught:
         call()
     assert says in str(caught.value) and "\n" not in str(caught.value)
