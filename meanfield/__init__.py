@@ -34,7 +34,7 @@ _HOME = {
     "Sweep": "training.sweep",
     "train": "training.grid",
 }
-_ROOMS = ("data", "initializers", "networks", "plots", "training", "theory", "gaussian", "cli")
+_ROOMS = ("data", "initializers", "measure", "networks", "plots", "training", "theory", "gaussian", "cli")
 
 __all__ = [*_HOME, *_ROOMS]
 

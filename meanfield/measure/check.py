@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..networks import MLP
 from ..networks.mlp import check_size, parts
-from ..theory.block import Block, check_block
+from ..theory.block import Block, check_block, check_one_sigma
 from ..theory.result import Result
 from ..theory.trajectory import Trajectory, trajectory
 from .comparison import Comparison, compare, threshold
@@ -23,7 +23,8 @@ __all__ = ["Check", "check"]
 
 # Below this, rounding of float32 pre-activations is seen in 1 - c: it adds about 1e-13, random, to 1 - c itself.
 _SMALLEST_GAP = 1e-9
-_LARGEST, _LARGEST_LOG_GRADIENT = 1e35, 150.0
+# Sums of squares of pre-activations outside these bounds leave float32.
+_LARGEST, _LARGEST_LOG_GRADIENT = 1e33, 150.0
 _ROWS = 13
 
 
@@ -124,7 +125,7 @@ def check(
     """
     if check_size("seeds", seeds) < 2:
         raise InputError("seeds=1 leaves no standard error; give at least 2, and 10 for a sharp verdict")
-    if not 0 < alpha < 1:
+    if isinstance(alpha, str) or not 0 < alpha < 1:
         raise InputError(f"alpha={alpha!r} must be a probability between 0 and 1")
     inputs = input_pairs(x, pairs)
     if isinstance(model, Block):
@@ -133,10 +134,12 @@ def check(
         raise InputError(
             "block is missing; give the block that is said to describe the model: check(factory, block=...)"
         )
-    elif hasattr(model, "preactivations"):
+    elif hasattr(model, "preactivations") and not isinstance(model, type):
         raise InputError("model is one network, which has no standard error; give a factory: lambda rngs: network")
     check_block(block)
     phi, dense = parts(block)
+    for part, sigma in (("sigma_w", dense.sigma_w), ("sigma_b", dense.sigma_b)):
+        check_one_sigma(part, sigma)
     kernel = input_kernel(dense, inputs)
     rows = inputs.swapaxes(0, 1).reshape(-1, inputs.shape[2])
     measured = measure(model, rows, seeds=seeds, key=key, pairs=len(kernel.c), progress=progress)
@@ -167,20 +170,26 @@ def _compared(
     return tuple(replace(part, threshold=limit) for part in found)
 
 
+def _held(path: Trajectory) -> np.ndarray:
+    """The layers (depth + 1,) up to which lengths stay inside float32: what overflows or vanishes never comes back."""
+    q = np.concatenate([path.q1, path.q2], 1)
+    inside = np.isfinite(q) & (q > 1 / _LARGEST) & (q < _LARGEST)
+    return np.logical_and.accumulate(inside.all(1))
+
+
 def _lengths(measured: Measurement, path: Trajectory, first: LengthCorrections) -> Comparison:
     # Both inputs of a pair are measured; each is compared with its own trajectory.
     q = np.concatenate([path.q1, path.q2], 1)
     ratio = np.log(np.concatenate([measured.q1, measured.q2], 2)) - np.log(q)
-    tested = (np.isfinite(q) & (q > 1 / _LARGEST) & (q < _LARGEST)).all(1)
     relative = (first.variance / q**2 / measured.width).mean(1)
     offset = (first.bias / q / measured.width).mean(1) - relative / 2
     # The next order in 1/n is the square of this one.
-    return compare("q", ratio, np.log(q), tested, offset, relative**2 + offset**2)
+    return compare("q", ratio, np.log(q), _held(path), offset, relative**2 + offset**2)
 
 
 def _distances(measured: Measurement, path: Trajectory) -> Comparison:
     e = path.one_minus_c
-    tested = (np.isfinite(e) & (e > _SMALLEST_GAP)).all(1)
+    tested = _held(path) & (np.isfinite(e) & (e > _SMALLEST_GAP)).all(1)
     return compare("1 - c", np.log(measured.one_minus_c) - np.log(e), np.log(e), tested)
 
 
@@ -188,7 +197,7 @@ def _gradients(measured: Measurement, path: Trajectory) -> Comparison:
     """The factor of layers l ... L - 1 is the product of their chi, so its logarithm is a sum from the end."""
     steps = np.log(path.chi[:-1])
     predicted = np.concatenate([np.cumsum(steps[::-1], 0)[::-1], np.zeros_like(steps[:1])])
-    tested = (np.isfinite(predicted) & (np.abs(predicted) < _LARGEST_LOG_GRADIENT)).all(1)
+    tested = _held(path).all() & (np.isfinite(predicted) & (np.abs(predicted) < _LARGEST_LOG_GRADIENT)).all(1)
     # The last layer's factor is 1 by construction.
     tested[-1] = False
     return compare("gradient", measured.log_gradient - predicted, predicted, tested)

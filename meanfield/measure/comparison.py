@@ -11,6 +11,8 @@ from scipy.special import stdtrit
 
 __all__ = ["Comparison", "compare", "threshold"]
 
+_ROUNDING = 1e-6
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False, eq=False)
@@ -19,7 +21,8 @@ class Comparison:
 
     measured, predicted : geometric means over pairs of inputs, the measured one over networks too
     error   : standard error of `measured` over networks
-    z       : (ln measured - ln predicted - finite-width offset) / sqrt(standard error^2 + allowance^2)
+    z       : (ln measured - ln predicted - finite-width offset) / sqrt(standard error^2 + allowance^2 + 1e-12); the
+              last is for what float32 rounds
     tested  : whether the layer counts: False, and z NaN, where the theory gives 0, infinity or no number, or where
               float32 could not show it
     threshold : the |z| that rejects; name: what is measured
@@ -76,7 +79,7 @@ def compare(
         half = ratio.var(0, ddof=1).mean(1) / 2
         offset = -half if offset is None else offset
         allowance = half if allowance is None else allowance
-        z = (mean - offset) / np.hypot(error, allowance)
+        z = (mean - offset) / np.sqrt(error**2 + allowance**2 + _ROUNDING**2)
         # A network that shows no number where the theory has one is as far off as can be.
         z = np.where(tested, np.where(np.isnan(z), np.inf, z), np.nan)
         measured, expected = (np.exp(value) for value in (mean + predicted.mean(1), predicted.mean(1)))

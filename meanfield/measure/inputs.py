@@ -30,7 +30,11 @@ def input_pairs(x: Any = None, pairs: Any = None) -> np.ndarray:
     most = len(x) // 2
     if pairs is None:
         pairs = min(PAIRS, most)
-    if np.ndim(pairs) == 0:
+    try:
+        rows = np.asarray(pairs)
+    except ValueError:  # rows of several lengths
+        rows = np.zeros(1)
+    if rows.ndim == 0:
         count = check_size("pairs", pairs)
         if count > most:
             raise InputError(
@@ -38,7 +42,6 @@ def input_pairs(x: Any = None, pairs: Any = None) -> np.ndarray:
             )
         rows = np.arange(2 * count).reshape(count, 2)
     else:
-        rows = np.asarray(pairs)
         if rows.ndim != 2 or rows.shape[1] != 2 or rows.dtype.kind not in "iu" or len(rows) == 0:
             raise InputError(f"pairs={pairs!r} must be a number of pairs or row numbers of shape (P, 2)")
         if rows.min() < 0 or rows.max() >= len(x):
@@ -48,12 +51,18 @@ def input_pairs(x: Any = None, pairs: Any = None) -> np.ndarray:
 
 def _numeric(x: Any) -> np.ndarray:
     try:
-        x = np.asarray(x, np.float32)
+        x = np.asarray(x)
+        if x.dtype.kind == "c":
+            raise TypeError("complex")
+        with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and told below
+            x = x.astype(np.float32)
     except (TypeError, ValueError):
         raise InputError("x must be an array of numbers, one input a row") from None
     if x.ndim < 2 or len(x) < 2:
         raise InputError(f"x has shape {x.shape}; give at least two inputs, one a row: (n, d)")
     x = x.reshape(len(x), -1)
+    if x.shape[1] == 0:
+        raise InputError(f"x has shape {x.shape}, inputs of no numbers; give at least one number an input")
     if not np.isfinite(x).all():
         raise InputError("x holds values that are not finite; remove those inputs")
     return x

@@ -124,23 +124,25 @@ def parts(block: Block) -> tuple[Any, Dense]:
 
 
 def check_size(name: str, value: Any, least: int = 1) -> int:
-    """An integer of at least `least`, as an int; InputError otherwise.
+    """An integer of at least `least` and below 2^63, as an int; InputError otherwise.
 
     >>> check_size("width", 128)
     128
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise InputError(f"{name}={value!r} must be an integer >= {least}")
+    if value >= 2**63:
+        raise InputError(f"{name}={value!r} is too large; give an integer below 2^63")
     return int(value)
 
 
 def _stack(rule: Initializer, key: Array, depth: int, shape: tuple[int, int], dtype: Any) -> Array:
     """`depth` independent kernels, (depth, *shape), drawn one after the other to hold one layer's scratch at a time."""
-    return jax.lax.map(partial(_draw, rule, shape, dtype), jax.random.split(key, depth))
-
-
-def _draw(rule: Initializer, shape: tuple[int, int], dtype: Any, key: Array) -> Array:
-    return rule(key, shape, dtype)
+    keys = jax.random.split(key, depth)
+    if isinstance(keys, jax.core.Tracer):
+        return jax.lax.map(lambda key: rule(key, shape, dtype), keys)
+    # A loop runs what is compiled already; a map over a new function would compile for every network.
+    return jnp.stack([rule(key, shape, dtype) for key in keys])
 
 
 def _biases(sigma: Any, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:

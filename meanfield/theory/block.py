@@ -146,7 +146,7 @@ def check_one_sigma(name: str, value: Any) -> None:
     """`check_sigma`, and that there is one."""
     check_sigma(name, value)
     if np.ndim(value) != 0:
-        raise InputError(f"{name} has shape {np.shape(value)}, but one network has one; give a number")
+        raise InputError(f"{name}={value} is of shape {np.shape(value)}, but one network has one; give a number")
 
 
 def check_block(block: Any) -> None:

@@ -20,8 +20,9 @@ B = math.sqrt(0.05)
 ORDERED, CRITICAL, CHAOTIC = (mf.MLP("tanh", sigma_w, B) for sigma_w in (1.0, 1.3270096607, 1.8))
 RELU = mf.MLP("relu", SQRT2)
 # One set of sizes nearly everywhere: what is compiled for one check then serves the others.
-SIZES = {"depth": 12, "width": 300}
+SIZES = {"depth": 10, "width": 300}
 SEEDS = 8
+RUN = {"seeds": SEEDS, "pairs": 2}
 
 
 def networks(block, network=mf.networks.MLP, **sizes):
@@ -35,12 +36,12 @@ def worst(part):
 
 @pytest.fixture(scope="module")
 def critical():
-    return mf.check(CRITICAL, **SIZES, seeds=SEEDS)
+    return mf.check(CRITICAL, **SIZES, **RUN)
 
 
 @pytest.mark.parametrize("block", [ORDERED, CHAOTIC, RELU], ids=["ordered", "chaotic", "relu"])
 def test_a_right_theory_agrees(block):
-    found = mf.check(block, **SIZES, seeds=SEEDS)
+    found = mf.check(block, **SIZES, **RUN)
     assert found.verdict == "agrees"
     assert {part.verdict for part in found.comparisons} == {"agrees"}
     assert all(part.tested[:-1].all() for part in found.comparisons)
@@ -67,12 +68,12 @@ WRONG = [
 )
 def test_a_wrong_theory_is_rejected(block, truth):
     # the networks have sigma_w 5% larger, another sigma_b, or another activation
-    assert mf.check(networks(mf.MLP(*truth)), block=block, seeds=SEEDS).verdict == "rejected"
+    assert mf.check(networks(mf.MLP(*truth)), block=block, **RUN).verdict == "rejected"
 
 
 def test_a_factory_of_right_networks_is_the_block_itself(critical):
-    found = mf.check(networks(CRITICAL), block=CRITICAL, depth=3, width=7, seeds=SEEDS)  # the network's own sizes count
-    assert (found.depth, found.width) == (12, 300)
+    found = mf.check(networks(CRITICAL), block=CRITICAL, depth=3, width=7, **RUN)  # the network's own sizes count
+    assert (found.depth, found.width) == (10, 300)
     for part, same in zip(found.comparisons, critical.comparisons, strict=True):
         np.testing.assert_array_equal(part.z, same.z)
 
@@ -90,13 +91,13 @@ def _damped(x):
 
 
 def test_distances_alone_can_reject():
-    found = mf.check(networks(CRITICAL, Folded), block=CRITICAL, seeds=SEEDS)
+    found = mf.check(networks(CRITICAL, Folded), block=CRITICAL, **RUN)
     assert [part.verdict for part in found.comparisons] == ["agrees", "rejected", "agrees"]
 
 
 def test_gradients_alone_can_reject(critical):
     damped = mf.MLP(mf.Activation(_damped, name="damped"), 1.3270096607, B)
-    found = mf.check(networks(damped), block=CRITICAL, seeds=SEEDS)
+    found = mf.check(networks(damped), block=CRITICAL, **RUN)
     assert [part.verdict for part in found.comparisons] == ["agrees", "agrees", "rejected"]
     np.testing.assert_allclose(found.q.z, critical.q.z, atol=0.01)  # values are tanh's, to float32
 
@@ -104,7 +105,7 @@ def test_gradients_alone_can_reject(critical):
 def test_what_is_reported(critical):
     for part in critical.comparisons:
         for array in (part.measured, part.predicted, part.error, part.z, part.tested):
-            assert array.shape == (13,)
+            assert array.shape == (11,)
         off = (part.measured - part.predicted)[part.tested] / part.error[part.tested]
         assert (abs(off) < 10).all() and (part.error[:-1] > 0).all()
     np.testing.assert_allclose(critical.c, 1 - critical.one_minus_c.measured)
@@ -113,38 +114,38 @@ def test_what_is_reported(critical):
     assert (critical.name, critical.seeds, critical.pairs, critical.alpha) == (
         "tanh, sigma_w = 1.32701, sigma_b = 0.223607",
         SEEDS,
-        4,
+        2,
         0.01,
     )
 
 
 def test_predictions_are_the_trajectories_of_the_pairs():
-    x = mf.data.load("digits").x_train[:8].astype(float)
+    x = mf.data.load("digits").x_train[:4].astype(float)
     a, b = x[::2], x[1::2]
     q1, q2, q12 = (1.8**2 * (u * v).mean(1) + 0.05 for u, v in ((a, a), (b, b), (a, b)))
-    path = mf.trajectory(CHAOTIC, 12, q0=(q1, q2), c0=q12 / np.sqrt(q1 * q2))
-    found = mf.check(CHAOTIC, **SIZES, seeds=2)
+    path = mf.trajectory(CHAOTIC, 10, q0=(q1, q2), c0=q12 / np.sqrt(q1 * q2))
+    found = mf.check(CHAOTIC, **SIZES, pairs=2, seeds=2)
 
     def mean(values):
         return np.exp(np.log(values).mean(1))
 
     np.testing.assert_allclose(found.q.predicted, mean(np.concatenate([path.q1, path.q2], 1)), rtol=1e-9)
     np.testing.assert_allclose(found.one_minus_c.predicted, mean(path.one_minus_c), rtol=1e-9)
-    factor = [mean(path.chi[layer:-1].prod(0)[None])[0] for layer in range(13)]
+    factor = [mean(path.chi[layer:-1].prod(0)[None])[0] for layer in range(11)]
     np.testing.assert_allclose(found.gradient.predicted, factor, rtol=1e-9)
 
 
 def test_one_threshold_for_all(critical):
     tests = sum(part.tested.sum() for part in critical.comparisons)
-    assert tests == 13 + 13 + 12
+    assert tests == 11 + 11 + 10
     expected = stats.t.isf(0.01 / tests / 2, SEEDS - 1)
     assert [part.threshold for part in critical.comparisons] == pytest.approx([expected] * 3, rel=1e-9)
 
 
 def test_the_key_decides_and_alpha_moves_the_threshold_only():
-    first = mf.check(CRITICAL, **SIZES, seeds=2)
-    again, strict = (mf.check(CRITICAL, **SIZES, seeds=2, alpha=alpha) for alpha in (0.01, 0.2))
-    other = mf.check(CRITICAL, **SIZES, seeds=2, key=1)
+    first = mf.check(CRITICAL, **SIZES, pairs=2, seeds=2)
+    again, strict = (mf.check(CRITICAL, **SIZES, pairs=2, seeds=2, alpha=alpha) for alpha in (0.01, 0.2))
+    other = mf.check(CRITICAL, **SIZES, pairs=2, seeds=2, key=1)
     np.testing.assert_array_equal(first.q.z, again.q.z)
     np.testing.assert_array_equal(first.q.z, strict.q.z)
     assert strict.q.threshold < first.q.threshold == other.q.threshold
@@ -152,18 +153,21 @@ def test_the_key_decides_and_alpha_moves_the_threshold_only():
 
 
 def test_inputs_of_unequal_lengths():
-    x = np.random.default_rng(0).normal(size=(8, 64)) * np.linspace(0.3, 2.0, 8)[:, None]
-    assert mf.check(CRITICAL, x, **SIZES, seeds=SEEDS).verdict == "agrees"
-    assert mf.check(networks(CHAOTIC), x, block=CRITICAL, seeds=SEEDS).verdict == "rejected"
+    x = np.random.default_rng(0).normal(size=(4, 64)) * np.array([[0.3], [1.0], [2.0], [0.5]])
+    assert mf.check(CRITICAL, x, **SIZES, **RUN).verdict == "agrees"
+    assert mf.check(networks(CHAOTIC), x, block=CRITICAL, **RUN).verdict == "rejected"
 
 
-V, W = np.random.default_rng(1).normal(size=(2, 4, 64))
-RAY = np.array([[1.0], [2.0], [0.75], [3.0]])  # one input twice, and others on one ray
+V, W = np.random.default_rng(1).normal(size=(2, 2, 64))
+RAY = np.array([[1.0], [2.0]])  # one input twice, and two on one ray
 
 
 def verdicts(block, first, second, **more):
-    """The verdicts on q, 1 - c and gradients for the pairs of rows of `first` and `second`."""
-    found = mf.check(block, np.stack([first, second], 1).reshape(8, 64), **(SIZES | {"seeds": SEEDS} | more))
+    """The verdicts on q, 1 - c and gradients for the pairs of rows of `first` and `second`.
+
+    At alpha = 1e-4: what is asked is which layers count, and a right theory is to be rejected in none of these tests.
+    """
+    found = mf.check(block, np.stack([first, second], 1).reshape(4, 64), **(SIZES | RUN | {"alpha": 1e-4} | more))
     return tuple(part.verdict for part in found.comparisons)
 
 
@@ -182,7 +186,7 @@ def test_what_cannot_be_tested_is_left_out(block, first, second, expected):
 
 
 def test_gaps_too_small_for_float32_are_left_out():
-    found = mf.check(mf.MLP("tanh", 0.3, 0.5), **SIZES, seeds=SEEDS)  # 1 - c falls by a factor of some 15 a layer
+    found = mf.check(mf.MLP("tanh", 0.3, 0.5), **SIZES, **RUN)  # 1 - c falls by a factor of some 15 a layer
     tested = found.one_minus_c.tested
     assert found.verdict == "agrees" and tested[0] and not tested[-1]
     np.testing.assert_array_equal(tested, found.one_minus_c.predicted > 1e-9)
@@ -197,18 +201,14 @@ BEYOND = [
 ]
 
 
-@pytest.mark.xfail(reason="rejected with z = inf: 1 - c and q are tested in layers that float32 cannot hold")
 @pytest.mark.parametrize(("block", "scale"), [row[1:] for row in BEYOND], ids=[row[0] for row in BEYOND])
 def test_a_right_theory_is_not_rejected_where_float32_ends(block, scale):
     assert "rejected" not in verdicts(block, scale * V, scale * W)
 
 
-@pytest.mark.xfail(reason="1 - c is 2 in every network to rounding alone, which is then taken for its standard error")
 def test_opposite_inputs_of_an_odd_network_stay_opposite():
     for key in range(6):
-        assert "rejected" not in verdicts(
-            mf.MLP("sign", 1.5), V[:1].repeat(4, 0), -V[:1].repeat(4, 0), seeds=2, key=key
-        )
+        assert "rejected" not in verdicts(mf.MLP("sign", 1.5), V, -V, seeds=2, key=key, alpha=0.01)
 
 
 NET = mf.networks.MLP(CRITICAL, depth=1, width=2, d_in=64, rngs=nnx.Rngs(0))
@@ -223,7 +223,7 @@ NET = mf.networks.MLP(CRITICAL, depth=1, width=2, d_in=64, rngs=nnx.Rngs(0))
         ({"alpha": 0.0}, "alpha=0.0 must be a probability"),
         ({"alpha": 1.0}, "alpha=1.0 must be a probability"),
         ({"alpha": math.nan}, "alpha=nan must be a probability"),
-        pytest.param({"alpha": "1%"}, "alpha='1%'", marks=pytest.mark.xfail(reason="TypeError")),
+        ({"alpha": "1%"}, "alpha='1%'"),
         ({"depth": 0}, "depth=0 must be an integer >= 1"),
         ({"depth": 2.5}, "depth=2.5 must be an integer >= 1"),
         ({"width": True}, "width=True must be an integer >= 1"),
@@ -240,11 +240,7 @@ NET = mf.networks.MLP(CRITICAL, depth=1, width=2, d_in=64, rngs=nnx.Rngs(0))
         ),
         ({"x": [[0.0, 0.0], [1.0, 0.0]], "model": RELU}, "x: an input has length 0 in the first layer"),
         ({"pairs": [(0, 1437)]}, "pairs=[(0, 1437)] names rows that x does not have"),
-        pytest.param(
-            {"model": mf.MLP("tanh", np.array([1.0, 1.5]))},
-            "sigma_w=",
-            marks=pytest.mark.xfail(reason="TypeError of float()"),
-        ),
+        ({"model": mf.MLP("tanh", np.array([1.0, 1.5]))}, "sigma_w="),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else None,
 )
@@ -254,9 +250,6 @@ def test_bad_arguments_are_one_line_naming_them(arguments, says):
     assert str(caught.value).startswith(says) and "\n" not in str(caught.value)
 
 
-@pytest.mark.xfail(
-    reason="a class has the attribute preactivations, so it is taken for one network; `measure` takes it"
-)
 def test_a_class_is_a_factory():
     class Small(mf.networks.MLP):
         def __init__(self, rngs):
@@ -267,9 +260,9 @@ def test_a_class_is_a_factory():
 
 def test_table(critical):
     lines = critical.table().splitlines()
-    assert lines[0] == "tanh, sigma_w = 1.32701, sigma_b = 0.223607: 8 networks, depth 12, width 300, 4 pairs of inputs"
+    assert lines[0] == "tanh, sigma_w = 1.32701, sigma_b = 0.223607: 8 networks, depth 10, width 300, 2 pairs of inputs"
     rows = [line for line in lines if line.split("|")[0].strip().isdigit()]
-    assert [int(row.split("|")[0]) for row in rows] == list(range(13))
+    assert [int(row.split("|")[0]) for row in rows] == list(range(11))
     q, gap, gradient = (cells.split() for cells in rows[-1].split("|")[1:])
     assert float(q[0]) == pytest.approx(critical.q.predicted[-1], rel=1e-4)
     assert float(gap[1]) == pytest.approx(critical.one_minus_c.measured[-1], rel=1e-4)
@@ -302,7 +295,7 @@ def test_verdict_of_all_three(critical):
         for name, threshold in zip(names, thresholds, strict=True):
             part = getattr(critical, name)
             if threshold is None:
-                parts[name] = dataclasses.replace(part, tested=np.zeros(13, bool))
+                parts[name] = dataclasses.replace(part, tested=np.zeros(11, bool))
             else:
                 parts[name] = dataclasses.replace(part, threshold=threshold)
         found = dataclasses.replace(critical, **parts)
@@ -318,7 +311,7 @@ def test_verdict_of_all_three(critical):
 def test_repr(critical):
     shown = repr(critical)
     assert shown.startswith("Check\n") and len(shown.splitlines()) == 10
-    for name, value in [("depth", "12"), ("width", "300"), ("seeds", "8"), ("pairs", "4"), ("verdict", "agrees")]:
+    for name, value in [("depth", "10"), ("width", "300"), ("seeds", "8"), ("pairs", "2"), ("verdict", "agrees")]:
         assert any(line.split() == [name, value] for line in shown.splitlines())
     assert f"largest |z| {worst(critical.q):.2f} in layer {critical.q.worst}" in shown
     assert critical._repr_html_().count("<tr>") == 9
@@ -356,14 +349,14 @@ def scores():
     """z of every quantity for many keys, (quantity, key, layer); layers of one key are correlated, keys are not."""
 
     def run(truth):
-        found = [mf.check(networks(truth), block=CRITICAL, seeds=SEEDS, key=key) for key in range(KEYS)]
+        found = [mf.check(networks(truth), block=CRITICAL, **RUN, key=key) for key in range(KEYS)]
         return np.array([[part.z[:-1] for part in one.comparisons] for one in found]).swapaxes(0, 1)
 
     return run(CRITICAL), run(mf.MLP("tanh", 1.02 * 1.3270096607, B))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layer", [0, 3, 6, 11])
+@pytest.mark.parametrize("layer", [0, 3, 6, 9])
 def test_z_of_the_length_follows_students_t(scores, layer):
     # The allowance for the next order in 1/width is a hundredth of a standard error here: nothing hides the law.
     right, wrong = (both[0, :, layer] for both in scores)
@@ -382,7 +375,7 @@ def test_other_z_exceed_students_t_no_more_often_than_they_may(scores):
 
 @pytest.mark.slow
 def test_a_right_theory_is_rejected_as_seldom_as_alpha_says(scores):
-    tests = 13 + 13 + 12
+    tests = 11 + 11 + 10
     limit = stats.t.isf(0.2 / tests / 2, SEEDS - 1)
     rejected = (abs(scores[0]) > limit).any((0, 2)).mean()
     assert rejected < 0.2

@@ -169,7 +169,7 @@ class Mute(nnx.Module):
         ({"seeds": 2.0}, "seeds=2.0 must be an integer >= 1"),
         ({"key": -1}, "key=-1 must be an integer >= 0"),
         ({"key": None}, "key=None must be an integer >= 0"),
-        pytest.param({"key": 2**70}, "key=", marks=pytest.mark.xfail(reason="OverflowError")),
+        ({"key": 2**70}, "key="),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -202,12 +202,10 @@ def test_the_room_answers_as_the_function():
     np.testing.assert_array_equal(room(factory(), X, seeds=1).q1, measure(factory(), X, seeds=1).q1)
 
 
-@pytest.mark.xfail(reason="mf.measure is there only after something else has imported the room", strict=True)
 def test_the_public_face_has_it():
     assert "measure" in mf.__all__ and callable(mf.__getattr__("measure"))
 
 
-@pytest.mark.xfail(reason="lax.map over a new partial: every network compiles its stack of weights again")
 def test_networks_of_one_kind_compile_once(caplog):
     def compiled(work):
         caplog.clear()
