@@ -90,11 +90,13 @@ def _damped(x):
     return 0.9 * jnp.tanh(x) + 0.1 * jax.lax.stop_gradient(jnp.tanh(x))
 
 
+@pytest.mark.slow
 def test_distances_alone_can_reject():
     found = mf.check(networks(CRITICAL, Folded), block=CRITICAL, **RUN)
     assert [part.verdict for part in found.comparisons] == ["agrees", "rejected", "agrees"]
 
 
+@pytest.mark.slow
 def test_gradients_alone_can_reject(critical):
     damped = mf.MLP(mf.Activation(_damped, name="damped"), 1.3270096607, B)
     found = mf.check(networks(damped), block=CRITICAL, **RUN)
@@ -142,6 +144,7 @@ def test_one_threshold_for_all(critical):
     assert [part.threshold for part in critical.comparisons] == pytest.approx([expected] * 3, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_key_decides_and_alpha_moves_the_threshold_only():
     first = mf.check(CRITICAL, **SIZES, pairs=2, seeds=2)
     again, strict = (mf.check(CRITICAL, **SIZES, pairs=2, seeds=2, alpha=alpha) for alpha in (0.01, 0.2))
@@ -152,6 +155,7 @@ def test_the_key_decides_and_alpha_moves_the_threshold_only():
     assert (first.q.z != other.q.z).all()
 
 
+@pytest.mark.slow
 def test_inputs_of_unequal_lengths():
     x = np.random.default_rng(0).normal(size=(4, 64)) * np.array([[0.3], [1.0], [2.0], [0.5]])
     assert mf.check(CRITICAL, x, **SIZES, **RUN).verdict == "agrees"
@@ -201,6 +205,7 @@ BEYOND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "scale"), [row[1:] for row in BEYOND], ids=[row[0] for row in BEYOND])
 def test_a_right_theory_is_not_rejected_where_float32_ends(block, scale):
     assert "rejected" not in verdicts(block, scale * V, scale * W)
@@ -253,9 +258,9 @@ def test_bad_arguments_are_one_line_naming_them(arguments, says):
 def test_a_class_is_a_factory():
     class Small(mf.networks.MLP):
         def __init__(self, rngs):
-            super().__init__(CRITICAL, depth=4, width=100, d_in=64, rngs=rngs)
+            super().__init__(CRITICAL, **SIZES, d_in=64, rngs=rngs)
 
-    assert mf.check(Small, block=CRITICAL, seeds=4).verdict == "agrees"
+    assert mf.check(Small, block=CRITICAL, **RUN).verdict == "agrees"
 
 
 def test_table(critical):

@@ -62,10 +62,7 @@ def test_what_q0_reaches():
     assert low.all_q == pytest.approx(high.all_q, nan_ok=True) and np.isfinite(low.all_q).sum() == 3
     assert low.all_chi_q[1] > 1 > low.all_chi_q[2]
     for start, target in ((3.0, low), (10.0, high)):
-        path = mf.trajectory(block, 300, q0=(start, start), c0=1.0).q1
-        assert (np.diff(path) * (target.q_star - start) > 0).all() and abs(path[-1] - target.q_star) < abs(
-            start - target.q_star
-        )
+        assert (float(mf.variance_map(block, start)) - start) * (float(target.q_star) - start) > 0
 
 
 FIELDS = ("q_star", "chi_1", "c_star", "xi_c")
@@ -74,7 +71,7 @@ OTHERS = (("tanh", 1.3, 0.3), ("tanh", 1.8, 0.3), ("hard_tanh", 1.8, 0.3))
 
 
 @pytest.mark.parametrize(
-    ("phi", "sigma_w", "sigma_b"), [ORDERED, CHAOTIC, *(pytest.param(*o, marks=pytest.mark.slow) for o in OTHERS)]
+    ("phi", "sigma_w", "sigma_b"), [CHAOTIC, *(pytest.param(*o, marks=pytest.mark.slow) for o in (ORDERED, *OTHERS))]
 )
 def test_derivatives_are_finite_differences(phi, sigma_w, sigma_b):
     def fields(w, b):
@@ -113,7 +110,7 @@ def test_derivatives_in_the_activation():
 
     with jax.enable_x64(True):
         # chi_1 = sigma_w^2 (1 + a^2) / 2.
-        assert float(jax.grad(chi)(0.2)) == pytest.approx(1.1**2 * 0.2, rel=1e-10)
+        assert float(jax.jit(jax.grad(chi))(0.2)) == pytest.approx(1.1**2 * 0.2, rel=1e-10)
 
 
 @pytest.mark.slow

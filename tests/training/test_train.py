@@ -44,6 +44,7 @@ def test_a_tiny_sweep_learns(tiny):
     assert np.isfinite(tiny.test_loss).all() and not tiny.diverged.any()
 
 
+@pytest.mark.slow
 def test_the_key_decides_the_numbers(tiny):
     assert same(tiny, train(TINY))
     other = train(dataclasses.replace(TINY, key=1, depths=(2,)))
@@ -127,6 +128,7 @@ def test_divergence_is_measured_and_flagged():
     assert (result.train_accuracy < 0.25).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_other_optimizers_learn(optimizer):
     sweep = Sweep(sigma_w=[1.3], depths=(3,), width=32, steps=40, optimizer=optimizer, learning_rate=3e-3)
