@@ -135,11 +135,13 @@ def test_a_sigma_that_is_no_finite_scalar_is_refused(sigma):
 
 
 def test_sigma_may_be_traced():
-    weights = ScaledNormal(1.5)(KEY, (5, 4))
-    traced = jax.jit(lambda sigma: ScaledNormal(sigma)(KEY, (5, 4)))(1.5)
-    np.testing.assert_allclose(traced, weights, rtol=1e-6)  # the compiler may round sigma / sqrt(fan_in) once more
-    # weights are linear in sigma: the derivative is weights / sigma
-    slope = jax.jacobian(lambda sigma: ScaledNormal(sigma)(KEY, (5, 4)))(1.5)
+    def draw(sigma):
+        return ScaledNormal(sigma)(KEY, (200, 800))
+
+    weights = draw(1.5)
+    traced, slope = jax.jit(lambda sigma: jax.jvp(draw, (sigma,), (1.0,)))(1.5)
+    # the compiler may round sigma / sqrt(fan_in) once more; weights are linear in sigma
+    np.testing.assert_allclose(traced, weights, rtol=1e-6)
     np.testing.assert_allclose(slope, weights / 1.5, rtol=1e-6)
 
 

@@ -382,6 +382,7 @@ def test_other_z_exceed_students_t_no_more_often_than_they_may(scores):
 def test_a_right_theory_is_rejected_as_seldom_as_alpha_says(scores):
     tests = 11 + 11 + 10
     limit = stats.t.isf(0.2 / tests / 2, SEEDS - 1)
-    rejected = (abs(scores[0]) > limit).any((0, 2)).mean()
-    assert rejected < 0.2
-    assert (abs(scores[1]) > limit).any((0, 2)).mean() > rejected + 0.2
+    right, wrong = ((abs(z) > limit).any((0, 2)).mean() for z in scores)
+    # Bonferroni's bound is 0.2 of all keys, which KEYS of them may exceed by chance; 1,510 other keys gave 0.119.
+    assert right < 0.2 + 5 * math.sqrt(0.2 * 0.8 / KEYS)
+    assert wrong > 0.2 + 5 * math.sqrt(0.2 * 0.8 / KEYS)
