@@ -88,11 +88,26 @@ class Samples(ClosedForms):
         value, slope = (jnp.where(weight > 0, samples, 0.0) for samples in (self.value, self.slope))
         density = jnp.exp(-(z**2) / 2) * value**2
         second = estimate(weight * value**2, jnp.max(jnp.where(jnp.abs(z) > 0.9 * REACH, density, 0.0)))
-        return Moments(
-            jnp.where(q > 0, jnp.sum(weight * value), self.at_zero),
-            jnp.where(q > 0, jnp.where(jnp.isnan(weight[0, 0]), jnp.nan, second.value), self.at_zero**2),
+        summed = Moments(
+            jnp.sum(weight * value),
+            jnp.where(jnp.isnan(weight[0, 0]), jnp.nan, second.value),
             jnp.where(q > 0, jnp.sum(weight * slope**2), self.slope_at_zero) + self.jump,
             second.error,
+        )
+        return self._before_the_nodes(q, summed)
+
+    def _before_the_nodes(self, q: Array, first: Moments) -> Moments:
+        """Below the smallest variance that the nodes resolve, at which `first` is: the first order in q, or sqrt(q)."""
+        share = q / smallest(q.dtype)
+        # A jump at 0 leaves E[phi^2] the same at every q > 0.
+        below = (share < 1) & ((self.jump == 0) | (q == 0))
+        second = self.at_zero**2 + self.slope_at_zero * q
+        root = jnp.sqrt(jnp.where((share > 0) & below, share, 1.0)) * (share > 0)
+        return Moments(
+            jnp.where(below, self.at_zero + (first.mean - self.at_zero) * root, first.mean),
+            jnp.where(below, second, first.second),
+            first.slope,
+            jnp.where(below, 16 * jnp.finfo(q.dtype).eps * second, first.error),
         )
 
     def slope_variance(self, q: Array) -> Array:

@@ -94,6 +94,13 @@ def test_moments_at_the_ends_of_the_range():
     at = moments(mf.activation("selu"), jnp.float64(0.0))
     sides = np.array([1.0507009873554805, 1.0507009873554805 * 1.6732632423543772])
     assert float(at.slope) == pytest.approx(np.mean(sides**2), rel=1e-15) and at.second == 0
+    # Below the smallest variance that the nodes resolve the first order in q takes over: tanh(x) = x there.
+    tiny = jax.vmap(partial(moments, mf.activation("tanh")))(np.array([1e-29, 1e-31, 1e-60, 1e-300]))
+    np.testing.assert_allclose(tiny.second, [1e-29, 1e-31, 1e-60, 1e-300], rtol=1e-13)
+    elu = jax.vmap(partial(moments, mf.activation("selu")))(np.array([1.0001e-30, 0.9999e-30]))
+    assert float(elu.mean[1] / elu.mean[0]) == pytest.approx(1, abs=2e-4)
+    step = moments(without_closed_forms("step"), jnp.float64(1e-40))
+    assert float(step.second) == pytest.approx(0.5)
     # Past the nodes nothing is made up.
     assert jnp.isnan(moments(mf.activation("gelu"), jnp.float64(1e20)).second)
 

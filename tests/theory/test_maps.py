@@ -77,6 +77,13 @@ def test_a_critical_smooth_network_decays_as_one_over_l():
     assert kappa == pytest.approx(2 / (float(point.q_star) * float(point.sigma_w) ** 2 * second), rel=1e-3)
 
 
+def test_variances_that_vanish_go_on_vanishing():
+    path = mf.trajectory(mf.MLP("tanh", sigma_w=0.3), 100, q0=(1.0, 1.0))
+    factors = path.q1[40:] / path.q1[39:-1]
+    np.testing.assert_allclose(factors, 0.09, rtol=1e-12)
+    assert float(mf.variance_map(mf.MLP("gelu", sigma_w=1.0), 1e-40)) == pytest.approx(0.25e-40, rel=1e-12)
+
+
 def test_a_state_at_rest_ends_the_work():
     path = mf.trajectory(mf.MLP("linear", sigma_w=0.0, sigma_b=0.5), 100_000, q0=(1.0, 2.0), c0=0.2)
     assert path.q1.shape == (100_001,) and (path.q1[1:] == 0.25).all() and (path.one_minus_c[1:] == 0).all()
