@@ -75,10 +75,11 @@ def _digits() -> files.Raw:
 
 def _read(name: str, path: str | os.PathLike | None) -> files.Raw:
     """The first place that has the data set; an explicit path is the only place looked at."""
-    explicit = path is not None or "MEANFIELD_DATA" in os.environ
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"path={path!r} must be the path of a file or a folder")
     if path is not None:
         places = [Path(path).expanduser()]
-    elif explicit:
+    elif os.environ.get("MEANFIELD_DATA"):
         places = [Path(os.environ["MEANFIELD_DATA"]).expanduser()]
     else:
         places = [Path.home() / ".keras" / "datasets", Path("data"), Path.home() / "data"]

@@ -33,12 +33,12 @@ class Raw(NamedTuple):
 
 def mnist(place: Path) -> Raw | None:
     """MNIST from Keras' mnist.npz, or from IDX files in `place` or in torchvision's MNIST/raw under it."""
-    return _npz(place, "mnist.npz") or _idx(place, "MNIST/raw")
+    return _npz(place, "mnist.npz") or _idx(place, "MNIST/raw", fashion=False)
 
 
 def fashion_mnist(place: Path) -> Raw | None:
-    """Fashion-MNIST: a .npz with MNIST's keys, or IDX files in Keras' or torchvision's folders."""
-    return _npz(place, "fashion_mnist.npz") or _idx(place, "FashionMNIST/raw", "fashion-mnist")
+    """Fashion-MNIST: a .npz with MNIST's keys, or IDX files in Keras' or torchvision's folders or one called so."""
+    return _npz(place, "fashion_mnist.npz") or _idx(place, "FashionMNIST/raw", "fashion-mnist", fashion=True)
 
 
 def cifar10(place: Path) -> Raw | None:
@@ -68,8 +68,10 @@ def _npz(place: Path, name: str) -> Raw | None:
         raise InputError(f"path={str(file)!r} is not an archive with the arrays {', '.join(_KEYS)}") from None
 
 
-def _idx(place: Path, *folders: str) -> Raw | None:
-    for folder in (place, *(place / name for name in folders)):
+def _idx(place: Path, *folders: str, fashion: bool) -> Raw | None:
+    # Both data sets come in files of the same names: a folder that holds them bare must say which one it is.
+    bare = [place] if any("fashion" in name.lower() for name in place.parts[-2:]) == fashion else []
+    for folder in (*bare, *(place / name for name in folders)):
         files = [_plain_or_gzipped(folder / name) for name in _IDX]
         if all(files):
             return _checked(Raw(*(_idx_array(file) for file in files if file)), folder)

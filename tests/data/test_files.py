@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from meanfield.data import load
+from meanfield.errors import InputError
 
 LAYOUTS = [
     ("mnist", "mnist.npz in a folder", lambda s, d: s.npz(d / "mnist.npz").parent),
@@ -73,3 +74,18 @@ def test_the_variable_is_the_only_place_once_it_is_set(small, tmp_path, monkeypa
     monkeypatch.setenv("MEANFIELD_DATA", str(tmp_path / "empty"))
     with pytest.raises(ValueError, match="empty"):
         load("mnist")
+
+
+def test_one_data_set_is_not_taken_for_the_other(small, tmp_path):
+    # Their IDX files have the same names.
+    bare, named = small.idx(tmp_path / "images"), small.idx(tmp_path / "fashion")
+    assert load("mnist", bare).name == "mnist" and load("fashion_mnist", named).name == "fashion_mnist"
+    for name, place in (("fashion_mnist", bare), ("mnist", named)):
+        with pytest.raises(InputError, match=f"data='{name}' is not at"):
+            load(name, place)
+
+
+@pytest.mark.parametrize("path", [3, b"mnist.npz"])
+def test_a_path_that_is_none(path):
+    with pytest.raises(InputError, match="^path="):
+        load("mnist", path)
