@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +13,7 @@ from jax import Array
 
 from ..errors import InputError
 from ..networks.mlp import check_size
+from ..progress import bar
 from .inputs import input_pairs
 
 __all__ = ["Measurement", "measure"]
@@ -78,13 +77,14 @@ def measure(
             f"model={model!r} must be a network or a factory: lambda rngs: mf.networks.MLP(..., rngs=rngs)"
         )
     found = []
-    with jax.default_matmul_precision("highest"):
-        for one in _shown(jax.random.split(root, seeds), progress):
+    with jax.default_matmul_precision("highest"), bar(seeds, "measuring networks", progress) as advance:
+        for one in jax.random.split(root, seeds):
             # Built outside jit: one network after the other then shares what was compiled for the first.
             draw, cotangent = jax.random.split(one)
             network = build(nnx.Rngs(draw))
             _check_network(network, inputs.shape[2])
             found.append(jax.device_get(_moments(network, inputs, cotangent)))
+            advance(1)
     return jax.tree.map(lambda *rows: np.stack(rows).astype(np.float64), *found)
 
 
@@ -119,13 +119,3 @@ def _log_gradient(network: Any, x: Array, h: Array, key: Array) -> Array:
     scaled = cotangents / jnp.where(largest > 0, largest, 1.0)
     squared = jnp.log(jnp.sum(scaled**2, -1)) + 2 * jnp.log(largest[..., 0])
     return squared - jnp.log(jnp.sum(v**2, -1))
-
-
-def _shown(keys: Array, progress: bool | None) -> Iterable[Array]:
-    """The keys one by one, with a progress bar on standard error where that is wanted."""
-    if not (sys.stderr.isatty() if progress is None else progress):
-        return keys
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(list(keys), description="measuring networks", console=Console(stderr=True), transient=True)

@@ -4,8 +4,8 @@ V(q) = sigma_w^2 M(q) + sigma_b^2 with one M for all points, so that q* solves H
 For each sigma_w, H on the scan grid tells between which of its points each sigma_b^2 is crossed: every fixed point of
 every point of the diagram, from one sorted search. Newton's method on the table ends it. Where rounding or the table
 could hide or feign a crossing, or several meet an M that falls, points are told apart and left to the general solver.
-Pairs follow panel by panel: one matrix product gives each point its own polynomial in the angle, and a few Newton
-steps on it give c*.
+Pairs follow piece by piece of the pair table: points of one piece side by side, one matrix product and one polynomial
+give c*.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
+from ..sharding import over_devices
 from .fixed_point import Variances
+from .precision import local_devices
 from .roots import MOST_ROOTS
-from .table import MomentTable, PairPanel, Table
+from .table import NODES, MomentTable, Table, polynomials
 
-ROWS = 16384
-"""Points per compiled chunk: a few megabytes of work."""
+ROWS = 8192
+"""Points per compiled chunk: a megabyte or two of work."""
+BLOCK, BLOCKS = 128, 64
+"""Pairs of one piece of the table side by side, and such blocks in a compiled chunk."""
 _NEWTON = 3
-_ANGLE_STEPS = 12
 # Closer to a crossing than this, relative to q, the scan does not trust the table.
 _DOUBT = 1e-10
 
@@ -39,14 +42,23 @@ class Pending(NamedTuple):
 
 
 def in_chunks(compute: Callable, size: int, *columns: np.ndarray) -> Pending:
-    """compute(*columns) in pieces of one size, so that one program serves every grid; not waited for."""
-    count = columns[0].size
+    """compute(*columns) in pieces of one size, so that one program serves every grid; not waited for.
+
+    Where the size is a multiple of the number of devices, the rows of a piece are spread over them.
+    """
+    count = len(columns[0])
+    devices = local_devices()
+    spread = over_devices(devices) if size % len(devices) == 0 else None
     pieces = []
     for start in range(0, max(count, 1), size):
-        piece = [c[start : start + size] for c in columns]
-        short = size - piece[0].size
-        pieces.append(compute(*(np.pad(c, (0, short), mode="edge" if c.size else "constant") for c in piece)))
+        piece = [_filled(c[start : start + size], size) for c in columns]
+        pieces.append(compute(*(piece if spread is None else jax.device_put(piece, spread))))
     return Pending(pieces, count)
+
+
+def _filled(column: np.ndarray, size: int) -> np.ndarray:
+    rest = [(0, size - len(column))] + [(0, 0)] * (column.ndim - 1)
+    return np.pad(column, rest, mode="edge" if len(column) else "constant") if rest[0][1] else column
 
 
 def fetch(pending: Pending) -> Any:
@@ -198,56 +210,75 @@ def _points(
     )
 
 
-@jax.jit
-def pairs(panel: PairPanel, table: MomentTable, q: Array, chi_1: Array) -> tuple[Array, Array]:
-    """1 - c* and chi_c of chaotic points (n,) whose variances lie in one panel.
-
-    1 / chi_1 = 1 - spread * (mean deficit of the slope up to c*), with both deficits v times a polynomial in v.
-    """
-    rows = panel.rows(q)
-    local, mean = (jnp.tensordot(c, rows, ((0,), (0,))) for c in (panel.local, panel.mean))
-    spread = table.spread_at(q, table.step_of(q))
-    target = (1 - 1 / chi_1) / spread
-    at_end = jnp.sum(mean, 0)
-    r = jnp.sqrt(jnp.clip(target / at_end, 0.0, 1.0))
-    place = r * (panel.guess.size - 1)
-    below = jnp.clip(place.astype(jnp.int32), 0, panel.guess.size - 2)
-    guess = jnp.asarray(panel.guess)
-    start = r**panel.power * (guess[below] + (place - below) * (guess[below + 1] - guess[below]))
-    v = _angle_of(mean, target, start)
-    v = jnp.where(at_end <= target * (1 + 32 * jnp.finfo(q.dtype).eps), 1.0, v)
-    chi_c = chi_1 * (1 - spread * v * _clenshaw(local, v)[0])
-    stretch = jnp.sqrt(q) / panel.scale
-    e = 2 * jnp.sin(jnp.sinh(v * jnp.arcsinh(stretch * np.pi / 2)) / stretch / 2) ** 2
+def pairs(
+    table: Table, w_var: np.ndarray, b_var: np.ndarray, q: np.ndarray, chi_1: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """1 - c* and chi_c of chaotic points (n,); NaN where the table has no panel."""
+    e, chi_c = np.full((2, q.size), np.nan)
+    above = chi_1 - 1
+    c_zero = fetch(in_chunks(partial(_correlation_at_zero, table.moments), ROWS, w_var, b_var, q))
+    r = np.sqrt(above / (above + c_zero))
+    number = table.panel_of(q)
+    panels = {n: panel for n in np.unique(number).tolist() if (panel := table.pairs(n)) is not None}
+    if not panels:
+        return e, chi_c
+    piece, place, power = np.full(q.size, -1), np.zeros(q.size), np.ones(q.size)
+    pieces = 0
+    for n, panel in panels.items():
+        (here,) = np.nonzero(number == n)
+        within = np.searchsorted(panel.edges[1:-1], r[here], side="right")
+        lo, hi = panel.edges[within], panel.edges[within + 1]
+        piece[here], place[here], power[here] = pieces + within, 2 * (r[here] - lo) / (hi - lo) - 1, panel.power
+        pieces += len(panel.coefficients)
+    known = np.nonzero(piece >= 0)[0]
+    slots, of = _blocks(piece[known], pieces)
+    slots = known[slots]
+    coefficients = np.concatenate([panel.coefficients for panel in panels.values()])[of]
+    columns = (a[slots] for a in (table.place(q, number), place, r, power, above, c_zero))
+    solved = fetch(in_chunks(_pairs, BLOCKS, coefficients, *columns))
+    e[slots], chi_c[slots] = solved
     return e, chi_c
 
 
-def _angle_of(mean: Array, target: Array, start: Array) -> Array:
-    """v with v * polynomial(v) = target, by Newton's method on the power law that fits value and slope."""
+def _blocks(piece: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points piece by piece in blocks, the last of a piece filled up with one of its own.
 
-    def step(state: tuple) -> tuple:
-        i, lo, hi, v, _ = state
-        value, slope = _clenshaw(mean, v)
-        deficit, slope = v * value, value + v * slope
-        above = deficit > target
-        lo, hi = jnp.where(above, lo, v), jnp.where(above, v, hi)
-        power = v * slope / deficit
-        fitted = v * jnp.exp(jnp.log(target / deficit) / power)
-        trial = jnp.where((power > 0.5) & (power < 4), fitted, v - (deficit - target) / slope)
-        new = jnp.where((trial >= lo) & (trial <= hi), trial, (lo + hi) / 2)
-        # A step that moves v by a relative d leaves an error of d^2.
-        return i + 1, lo, hi, new, jnp.all(jnp.abs(new - v) <= 1e-6 * v)
-
-    one = jnp.ones_like(target)
-    start = jnp.maximum(start, 1e-9)
-    state = (jnp.int32(0), 0 * one, one, start, jnp.array(False))
-    return lax.while_loop(lambda s: (s[0] < _ANGLE_STEPS) & ~s[-1], step, state)[3]
+    The indices of the points, (blocks, BLOCK), and the piece of each block.
+    """
+    order = np.argsort(piece, kind="stable")
+    count = np.bincount(piece, minlength=pieces)
+    blocks = -(-count // BLOCK)
+    of = np.repeat(np.arange(pieces), blocks)
+    start, first_block = np.cumsum(count) - count, np.cumsum(blocks) - blocks
+    rank = (np.arange(of.size) - first_block[of])[:, None] * BLOCK + np.arange(BLOCK)
+    return order[start[of][:, None] + np.minimum(rank, count[of][:, None] - 1)], of
 
 
-def _clenshaw(coefficients: Array, v: Array) -> tuple[Array, Array]:
-    """Value and slope at v in [0, 1] of Chebyshev sums; coefficients (count, n), v (n,)."""
-    t = 2 * v - 1
-    b1, b2, d1, d2 = (jnp.zeros_like(t) for _ in range(4))
-    for k in range(coefficients.shape[0] - 1, 0, -1):
-        b1, b2, d1, d2 = coefficients[k] + 2 * t * b1 - b2, b1, 2 * b1 + 2 * t * d1 - d2, d1
-    return coefficients[0] + t * b1 - b2, 2 * (b1 + t * d1 - d2)
+@jax.jit
+def _correlation_at_zero(table: MomentTable, w_var: Array, b_var: Array, q: Array) -> Array:
+    """C(0): the correlation of the images of independent inputs."""
+    return (w_var * table.mean_at(q, table.step_of(q)) ** 2 + b_var) / q
+
+
+@jax.jit
+def _pairs(
+    coefficients: Array, y: Array, x: Array, r: Array, power: Array, above: Array, c_zero: Array
+) -> tuple[Array, Array]:
+    """1 - c* and chi_c of blocks of points (k, BLOCK), each with its coefficients (k, NODES, 2, NODES)."""
+    rows = polynomials(y, NODES)
+
+    def evaluate(quantity: int) -> Array:
+        # Contracted term by term: all of it stays in one loop over the points.
+        over_r = [sum(coefficients[:, k, quantity, n, None] * rows[k] for k in range(NODES)) for n in range(NODES)]
+        return _clenshaw(over_r, x)
+
+    odds = evaluate(0) * r ** (2 * power)
+    rest = c_zero / (above + c_zero)
+    return odds / (rest + odds), 1 - above * (evaluate(1) - 1)
+
+
+def _clenshaw(coefficients: list[Array], t: Array) -> Array:
+    b1, b2 = jnp.zeros_like(t), jnp.zeros_like(t)
+    for c in coefficients[:0:-1]:
+        b1, b2 = c + 2 * t * b1 - b2, b1
+    return coefficients[0] + t * b1 - b2

@@ -76,7 +76,12 @@ def in_float64(compute: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
+def local_devices() -> list:
+    """This process's devices that compute in float64: its CPU's where the accelerator has no good float64."""
+    return jax.local_devices(backend=None if jax.default_backend() in ("cpu", "gpu") else "cpu")
+
+
 def _float64_device() -> Any:
     if jax.default_backend() in ("cpu", "gpu"):
         return jax.config.jax_default_device
-    return jax.local_devices(backend="cpu")[0]
+    return local_devices()[0]

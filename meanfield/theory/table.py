@@ -1,24 +1,32 @@
-"""An activation's moments as piecewise polynomials in (variance, angle): what a phase diagram pays for once.
+"""An activation's moments, and the c* that follow, as piecewise polynomials: what a phase diagram pays for once.
 
 Moments depend on q and on the pair's angle alone; sigma_w and sigma_b enter linearly. So they are tabulated: panels in
-y = arcsinh(sqrt(q) / scale), Chebyshev polynomials in each, and for pairs Chebyshev polynomials in
-v = arcsinh(k t) / arcsinh(k pi/2), t the pair's angle and k = sqrt(q) / scale, which stretches the layer at small
-angles. For pairs the table holds what is small and smooth: the deficit of the slope, E[phi'^2] - E[phi' phi'] in units
-of what it is at c = 0, and its mean over gaps from 0, both divided by v, so that c* is as good near criticality as far.
+y = arcsinh(sqrt(q) / scale), Chebyshev polynomials in each. What a diagram asks of pairs is c*, so that is what is
+tabulated. By Price's theorem c = C(c) says that the deficit of the slope, E[phi'^2] - E[phi' phi'], has the mean
+E[phi'^2] (1 - 1/chi_1) from c to 1; in units of its mean from 0 to 1 this is
 
-There are as many angles as the activation asks for: the coefficients tell when they are enough.
+    r^2 = (chi_1 - 1) / (chi_1 - 1 + C(0)),
+
+0 at criticality and 1 where c* = 0. So c* is one function of (q, r) for all sigma_w and sigma_b. It is kept as
+rho = (1 - c*) (1 - r^2) / (c* r^2p), smooth and positive from end to end (p is 1 where the deficit begins as 1 - c, 2
+where a kink makes it begin as its square root): 1 - c* keeps its digits near criticality, and c* near 0. Beside it the
+deficit at c* in units of its mean, which gives chi_c. Both are polynomials on pieces of r, halved until these resolve
+them. They come from the deficit over v = arcsinh(k t) / arcsinh(k pi/2), t the pair's angle and k = sqrt(q) / scale,
+which stretches the layer at small angles; there are as many angles as its coefficients ask for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from numpy.polynomial.chebyshev import chebval
 
 from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import ClosedForms, Moments
@@ -33,8 +41,7 @@ _LOCAL = 10
 _TOP = 20.0
 _ANGLES = (32, 48, 80, 112)
 _MEAN_NODES = 64
-_GUESSES = 65
-_ENOUGH, _RESOLVED = 1e-9, 1e-8
+_ENOUGH, _RESOLVED, _FINEST = 1e-9, 1e-8, 1 / 64
 _TOGETHER = 512
 
 
@@ -60,16 +67,14 @@ def polynomials(t: Array, count: int) -> Array:
 class MomentTable(ClosedForms):
     """One-dimensional moments, as polynomials in log q between the variances of the scan grid.
 
-    grid (steps + 1,); coefficients mean, second, slope, spread: (nodes, steps); `second` is of
-    E[phi^2] / (q + phi(0)^2), `spread` of Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative error of the
-    second moment.
+    grid (steps + 1,); coefficients mean, second, slope: (nodes, steps); `second` is of E[phi^2] / (q + phi(0)^2);
+    `error` (steps,) bounds the relative error of the second moment.
     """
 
     grid: Any
     mean: Any
     second: Any
     slope: Any
-    spread: Any
     error: Any
     at_zero: Any
 
@@ -92,16 +97,17 @@ class MomentTable(ClosedForms):
         """E[phi'^2] at arrays of variances and their intervals."""
         return _sum(jnp.asarray(self.slope)[:, step], self.place(q, step))
 
-    def spread_at(self, q: Array, step: Array) -> Array:
-        """Var[phi'] / E[phi'^2], the deficit of the slope at c = 0, at arrays of variances and their intervals."""
-        return _sum(jnp.asarray(self.spread)[:, step], self.place(q, step))
+    def mean_at(self, q: Array, step: Array) -> Array:
+        """E[phi] at arrays of variances and their intervals."""
+        return _sum(jnp.asarray(self.mean)[:, step], self.place(q, step))
 
     def moments(self, phi: Any, q: Array) -> Moments:
         """`Moments` at variance q."""
         step = self.step_of(q)
         second = self.second_moment(q, step)
-        mean = _sum(jnp.asarray(self.mean)[:, step], self.place(q, step))
-        return Moments(mean, second, self.slope_moment(q, step), jnp.asarray(self.error)[step] * second)
+        return Moments(
+            self.mean_at(q, step), second, self.slope_moment(q, step), jnp.asarray(self.error)[step] * second
+        )
 
 
 def _sum(coefficients: Array, t: Array) -> Array:
@@ -113,25 +119,16 @@ def _sum(coefficients: Array, t: Array) -> Array:
 
 
 class PairPanel(NamedTuple):
-    """Pairs of variances in one panel: coefficients (nodes, angles) of the two deficits over v, and a first guess.
+    """Pairs of variances in one panel: c* and chi_c of (q, r), polynomials in both on pieces of r.
 
-    local : (E[phi'^2] - E[phi' phi']) / Var[phi'] at the angle;  mean : its mean over gaps from 0 to there
-    guess : (65,) v / r^power where the mean deficit is r^2 of what it is at c = 0, r evenly from 0 to 1; mid-panel
-    base  : the panel's number; panels are `height` high in y = arcsinh(sqrt(q) / scale)
+    coefficients : (pieces, NODES in y, 2, NODES in r) of rho and of the deficit in units of its mean
+    edges        : (pieces + 1,) ascending, from 0 to 1
+    power        : p, 1 or 2
     """
 
-    local: np.ndarray
-    mean: np.ndarray
-    guess: np.ndarray
-    power: np.ndarray
-    base: np.ndarray
-    height: np.ndarray
-    scale: np.ndarray
-
-    def rows(self, q: Array) -> Array:
-        """The polynomials in y at variances (n,) of this panel: (nodes, n)."""
-        y = jnp.arcsinh(jnp.sqrt(q) / self.scale) / self.height
-        return polynomials(2 * (y - self.base) - 1, NODES)
+    coefficients: np.ndarray
+    edges: np.ndarray
+    power: int
 
 
 class Table:
@@ -151,6 +148,7 @@ class Table:
         self.q = (phi.scale * np.sinh(y)) ** 2
         self._pairs: dict[int, PairPanel | None] = {}
         self._angles = _ANGLES[0]
+        self._filling = Lock()
 
     def _known(self, q: np.ndarray) -> _Known:
         """What is known at an array of variances, in pieces of one shape."""
@@ -164,12 +162,11 @@ class Table:
         lo, hi = np.log(grid[:-1, None]), np.log(grid[1:, None])
         q = np.exp((lo + hi) / 2 + (hi - lo) / 2 * nodes)
         known, at_zero = self._known(q), float(self._known(np.zeros(1)).second[0]) ** 0.5
-        spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
-        parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
-        mean, second, slope, spread = (matrix @ part.T for part in parts)
+        parts = known.mean, known.second / (q + at_zero**2), known.slope
+        mean, second, slope = (matrix @ part.T for part in parts)
         tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.abs(c[0]) for c in (second, slope)))
         own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
-        return MomentTable(grid, mean, second, slope, spread, tail + own, np.float64(at_zero))
+        return MomentTable(grid, mean, second, slope, tail + own, np.float64(at_zero))
 
     def activation(self) -> Activation:
         """An activation that knows only its moments: it compiles like every other one's table."""
@@ -182,9 +179,14 @@ class Table:
 
     def pairs(self, panel: int) -> PairPanel | None:
         """The pair panel of a panel; None where polynomials do not resolve it."""
-        if panel not in self._pairs:
-            self._pairs[panel] = self._pair_panel(panel)
-        return self._pairs[panel]
+        with self._filling:
+            if panel not in self._pairs:
+                self._pairs[panel] = self._pair_panel(panel)
+            return self._pairs[panel]
+
+    def place(self, q: np.ndarray, panel: np.ndarray) -> np.ndarray:
+        """Where in its panel each variance lies, in [-1, 1]."""
+        return 2 * (np.arcsinh(np.sqrt(q) / self.phi.scale) / self.height - panel) - 1
 
     def _pair_panel(self, panel: int) -> PairPanel | None:
         detail = _detail(float(np.sinh(self.height * (panel + 1))), bool(self.phi.kinks))
@@ -205,10 +207,7 @@ class Table:
         if max(_tail(local.T), _tail(over_q @ local)) > _RESOLVED:
             return None
         columns = [_mean_deficit(*column) / v for column in zip(local, stretch, e, strict=True)]
-        mean = np.stack(columns) @ matrix.T
-        middle = np.tile([1.0, 0.0, -1.0, 0.0], NODES // 4) @ over_q @ mean
-        place = (np.float64(x) for x in (panel, self.height, self.phi.scale))
-        return PairPanel(over_q @ local, over_q @ mean, *_guess(middle), *place)
+        return _solved(_Deficit(local, np.stack(columns) @ matrix.T, stretch))
 
     def _deficits(self, panel: int, e: np.ndarray, detail: Detail) -> np.ndarray:
         """E[phi'^2] - E[phi' phi'] at the panel's variances and e (nodes, angles), in pieces of one shape."""
@@ -227,17 +226,57 @@ def _mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray) -> np.ndarra
     t, dt = (t + 1) / 2, dt / 2
     angle = 2 * np.arcsin(np.outer(np.sqrt(e / 2), t))
     v = np.arcsinh(stretch * angle) / np.arcsinh(stretch * np.pi / 2)
-    return (v * np.polynomial.chebyshev.chebval(2 * v - 1, local)) @ (2 * t * dt)
+    return (v * chebval(2 * v - 1, local)) @ (2 * t * dt)
 
 
-def _guess(mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`PairPanel.guess` and `.power`, from the coefficients of mean deficit / v: v ~ r, or r^2 where phi has kinks."""
-    v = np.linspace(1e-4, 1.0, 2001) ** 2
-    share = np.maximum.accumulate(v * np.polynomial.chebyshev.chebval(2 * v - 1, mean))
-    r = np.sqrt(np.maximum(share, 1e-30) / share[-1])
-    power = 1.0 if np.log(v[20] / v[5]) < 1.5 * np.log(r[20] / r[5]) else 2.0
-    wanted = np.linspace(0.0, 1.0, _GUESSES)
-    return np.interp(wanted, r, v / r**power), np.float64(power)
+class _Deficit(NamedTuple):
+    """The deficit of the slope at NODES variances: Chebyshev coefficients (NODES, angles) in v of it and of its mean,
+    both over v; and the stretch of each variance's v."""
+
+    local: np.ndarray
+    mean: np.ndarray
+    stretch: np.ndarray
+
+    def at(self, coefficients: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """One of the two at v (NODES, m)."""
+        return v * chebval(2 * v - 1, coefficients.T[:, :, None], tensor=False)
+
+    def reaching(self, mean: np.ndarray) -> np.ndarray:
+        """v where the mean deficit is what is asked (NODES, m), by halving log v and a last step of Newton's method."""
+        lo, hi = np.full_like(mean, -60.0), np.zeros_like(mean)
+        for _ in range(40):
+            middle = (lo + hi) / 2
+            below = self.at(self.mean, np.exp(middle)) < mean
+            lo, hi = np.where(below, middle, lo), np.where(below, hi, middle)
+        v = np.exp((lo + hi) / 2)
+        near = v * np.exp(np.array([[[-1e-6]], [[1e-6]]]))
+        low, high = self.at(self.mean, near[0]), self.at(self.mean, near[1])
+        return v * np.exp(2e-6 * (mean - (low + high) / 2) / (high - low))
+
+
+def _solved(deficit: _Deficit) -> PairPanel | None:
+    """The panel of c*, its pieces of r halved until they resolve it; None where 1/64 does not."""
+    end = deficit.at(deficit.mean, np.ones((NODES, 1)))
+    early, late = deficit.at(deficit.mean, np.tile([1e-4, 1e-3], (NODES, 1)))[NODES // 2]
+    power = 1 if late / early > 10**1.5 else 2
+    nodes, matrix = _chebyshev(NODES)
+    found, pending = [], [(0.0, 1.0)]
+    while pending:
+        lo, hi = pending.pop()
+        r = np.broadcast_to((lo + hi) / 2 + (hi - lo) / 2 * nodes, (NODES, NODES))
+        v = deficit.reaching(r**2 * end)
+        angle = np.sinh(v * np.arcsinh(deficit.stretch[:, None] * np.pi / 2)) / deficit.stretch[:, None]
+        rho = 2 * np.sin(angle / 2) ** 2 / np.cos(angle) * (1 - r**2) / r ** (2 * power)
+        ratio = deficit.at(deficit.local, v) / (r**2 * end)
+        over_r = np.stack([rho, ratio], 1) @ matrix.T
+        tail = max(_tail(np.moveaxis(over_r[:, k], -1, 0)) for k in (0, 1))
+        if tail < _ENOUGH or (hi - lo <= _FINEST and tail < _RESOLVED):
+            found.append((lo, np.tensordot(matrix, over_r, 1)))
+        elif hi - lo <= _FINEST:
+            return None
+        else:
+            pending += [((lo + hi) / 2, hi), (lo, (lo + hi) / 2)]
+    return PairPanel(np.stack([c for _, c in found]), np.array([lo for lo, _ in found] + [1.0]), power)
 
 
 def _detail(ratio: float, kinked: bool) -> Detail:

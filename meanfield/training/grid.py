@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +11,8 @@ import jax
 import numpy as np
 
 from meanfield.errors import InputError
+from meanfield.progress import bar
+from meanfield.sharding import over_devices
 from meanfield.training.cells import Programs, Task, cell_keys, train_cells
 from meanfield.training.cost import cell_bytes, chunk_size, memory_budget
 from meanfield.training.sweep import Sweep
@@ -98,55 +98,24 @@ def _chunks(sweep: Sweep, data, finished: np.ndarray, progress: bool | None) -> 
     """Train each chunk that has an unfinished network; yields its cells and their scores."""
     d_in = data.x_train.shape[1]
     todo = [chunk for chunk in _plan(sweep, d_in, data.classes) if not finished[chunk.cells].all()]
-    programs, task, sharding = Programs(sweep, d_in, data.classes), Task.of(sweep, data), _sharding()
+    programs, task, sharding = Programs(sweep, d_in, data.classes), Task.of(sweep, data), over_devices(jax.devices())
     if sharding is not None:
         task = jax.device_put(task, jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
-    with _bar(sum(chunk.work for chunk in todo) * sweep.steps, progress) as advance:
+    with bar(sum(chunk.work for chunk in todo) * sweep.steps, "training", progress) as advance:
         for chunk in todo:
             _, column, seed = chunk.cells
             # Every chunk of a depth has one shape, so one compilation: the last one repeats a network to fill up.
             filled = np.pad(np.arange(len(column)), (0, chunk.size - len(column)), mode="edge")
             sigma_w = np.array(sweep.sigma_w)[column[filled]]
             keys = cell_keys(sweep.key, chunk.depth, sigma_w, seed[filled])
-            advance(0, chunk.depth)
+            advance(0, f"training, depth {chunk.depth}")
             on_steps = _counter(advance, chunk)
             scores = train_cells(programs, task, chunk.depth, sigma_w, keys, sharding, on_steps)
             yield chunk.cells, scores._replace(**{k: v[: len(column)] for k, v in scores._asdict().items()})
 
 
-def _counter(advance: Callable[[int, int], None], chunk: _Chunk) -> Callable[[int], None]:
-    return lambda steps: advance(steps * chunk.work, chunk.depth)
-
-
-def _sharding() -> jax.sharding.NamedSharding | None:
-    """The networks of a chunk, spread over all devices; None where there is one."""
-    if len(jax.devices()) == 1:
-        return None
-    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("cells",))
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("cells"))
-
-
-@contextlib.contextmanager
-def _bar(total: int, progress: bool | None) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error with the time left; silent where that is no terminal."""
-    if not (sys.stderr.isatty() if progress is None else progress):
-        yield lambda work, depth: None
-        return
-    from rich import progress as rich_progress
-    from rich.console import Console
-
-    columns = (
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.TaskProgressColumn(),
-        rich_progress.TimeElapsedColumn(),
-        rich_progress.TextColumn("left"),
-        rich_progress.TimeRemainingColumn(),
-    )
-    # The estimate looks back over minutes, since a depth opens with a compilation in which nothing advances.
-    with rich_progress.Progress(*columns, console=Console(stderr=True), speed_estimate_period=300) as bar:
-        task = bar.add_task("training", total=total)
-        yield lambda work, depth: bar.update(task, advance=work, description=f"training, depth {depth}")
+def _counter(advance: Callable[..., None], chunk: _Chunk) -> Callable[[int], None]:
+    return lambda steps: advance(steps * chunk.work)
 
 
 def _empty(sweep: Sweep) -> dict[str, np.ndarray]:
