@@ -21,9 +21,10 @@ from jax import Array
 
 from ..sharding import over_devices
 from .fixed_point import Variances
+from .panels import NODES, polynomials
 from .precision import local_devices
 from .roots import MOST_ROOTS
-from .table import NODES, MomentTable, Table, polynomials
+from .table import MomentTable, Table
 
 ROWS = 8192
 """Points per compiled chunk: a megabyte or two of work."""

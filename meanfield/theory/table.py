@@ -26,40 +26,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from numpy.polynomial.chebyshev import chebval
 
 from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import ClosedForms, Moments
 from ..gaussian.moments import Samples, moments, sampled
 from ..gaussian.pairs import Detail, covariance, deficit_at
-from ..gaussian.quadrature import gauss_legendre
 from .fixed_point import scan_grid
+from .panels import ENOUGH, NODES, RESOLVED, Deficit, PairPanel, chebyshev, mean_deficit, solved, tail_of
 
-NODES = 16
-"""Variances tabulated in each panel of pairs."""
 _LOCAL = 10
 _TOP = 20.0
 _ANGLES = (32, 48, 80, 112)
-_MEAN_NODES = 64
-_ENOUGH, _RESOLVED, _FINEST = 1e-9, 1e-8, 1 / 64
 _TOGETHER = 512
-
-
-@lru_cache
-def _chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes in (-1, 1) and the matrix from values there to Chebyshev coefficients."""
-    angle = np.pi * (np.arange(count) + 0.5) / count
-    matrix = np.cos(np.outer(np.arange(count), angle)) * 2 / count
-    matrix[0] /= 2
-    return np.cos(angle), matrix
-
-
-def polynomials(t: Array, count: int) -> Array:
-    """T_0(t) ... T_{count-1}(t), stacked on a new first axis."""
-    rows = [jnp.ones_like(t), t]
-    for _ in range(count - 2):
-        rows.append(2 * t * rows[-1] - rows[-2])
-    return jnp.stack(rows)
 
 
 @jax.tree_util.register_dataclass
@@ -67,14 +45,16 @@ def polynomials(t: Array, count: int) -> Array:
 class MomentTable(ClosedForms):
     """One-dimensional moments, as polynomials in log q between the variances of the scan grid.
 
-    grid (steps + 1,); coefficients mean, second, slope: (nodes, steps); `second` is of E[phi^2] / (q + phi(0)^2);
-    `error` (steps,) bounds the relative error of the second moment.
+    grid (steps + 1,); coefficients mean, second, slope, spread: (nodes, steps); `second` is of
+    E[phi^2] / (q + phi(0)^2), `spread` of Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative error of the
+    second moment.
     """
 
     grid: Any
     mean: Any
     second: Any
     slope: Any
+    spread: Any
     error: Any
     at_zero: Any
 
@@ -101,6 +81,10 @@ class MomentTable(ClosedForms):
         """E[phi] at arrays of variances and their intervals."""
         return _sum(jnp.asarray(self.mean)[:, step], self.place(q, step))
 
+    def spread_at(self, q: Array, step: Array) -> Array:
+        """Var[phi'] / E[phi'^2], the deficit of the slope at c = 0, at arrays of variances and their intervals."""
+        return _sum(jnp.asarray(self.spread)[:, step], self.place(q, step))
+
     def moments(self, phi: Any, q: Array) -> Moments:
         """`Moments` at variance q."""
         step = self.step_of(q)
@@ -118,19 +102,6 @@ def _sum(coefficients: Array, t: Array) -> Array:
     return coefficients[0] + t * b1 - b2
 
 
-class PairPanel(NamedTuple):
-    """Pairs of variances in one panel: c* and chi_c of (q, r), polynomials in both on pieces of r.
-
-    coefficients : (pieces, NODES in y, 2, NODES in r) of rho and of the deficit in units of its mean
-    edges        : (pieces + 1,) ascending, from 0 to 1
-    power        : p, 1 or 2
-    """
-
-    coefficients: np.ndarray
-    edges: np.ndarray
-    power: int
-
-
 class Table:
     """The table of one activation; pair panels are computed when they are first asked for."""
 
@@ -141,12 +112,13 @@ class Table:
         self.slope_at_zero = float(self._known(np.zeros(1)).slope[0])
         # A saturated E[phi^2] rises by less than its rounding.
         self.rising = bool(np.all(np.diff(self.scan) >= -16 * np.finfo(float).eps * self.scan[1:]))
-        nodes, _ = _chebyshev(NODES)
+        nodes, _ = chebyshev(NODES)
         # Kinks at k leave terms like exp(-k^2 / 2q), which bend more than a smooth phi's.
         self.height = 0.25 if phi.kinks else 0.5
         y = self.height * (np.arange(round(_TOP / self.height))[:, None] + (1 + nodes) / 2)
         self.q = (phi.scale * np.sinh(y)) ** 2
         self._pairs: dict[int, PairPanel | None] = {}
+        self._deficits_of: dict[int, Deficit | None] = {}
         self._angles = _ANGLES[0]
         self._filling = Lock()
 
@@ -157,16 +129,17 @@ class Table:
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: q.size].reshape(q.shape), *found)
 
     def _moments(self) -> MomentTable:
-        nodes, matrix = _chebyshev(_LOCAL)
+        nodes, matrix = chebyshev(_LOCAL)
         grid = scan_grid(np.float64)
         lo, hi = np.log(grid[:-1, None]), np.log(grid[1:, None])
         q = np.exp((lo + hi) / 2 + (hi - lo) / 2 * nodes)
         known, at_zero = self._known(q), float(self._known(np.zeros(1)).second[0]) ** 0.5
-        parts = known.mean, known.second / (q + at_zero**2), known.slope
-        mean, second, slope = (matrix @ part.T for part in parts)
+        spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
+        parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
+        mean, second, slope, spread = (matrix @ part.T for part in parts)
         tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.abs(c[0]) for c in (second, slope)))
         own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
-        return MomentTable(grid, mean, second, slope, tail + own, np.float64(at_zero))
+        return MomentTable(grid, mean, second, slope, spread, tail + own, np.float64(at_zero))
 
     def activation(self) -> Activation:
         """An activation that knows only its moments: it compiles like every other one's table."""
@@ -179,16 +152,24 @@ class Table:
 
     def pairs(self, panel: int) -> PairPanel | None:
         """The pair panel of a panel; None where polynomials do not resolve it."""
+        deficit = self.deficit(panel)
         with self._filling:
             if panel not in self._pairs:
-                self._pairs[panel] = self._pair_panel(panel)
+                self._pairs[panel] = None if deficit is None else solved(deficit)
             return self._pairs[panel]
+
+    def deficit(self, panel: int) -> Deficit | None:
+        """The deficit of the slope in a panel; None where polynomials do not resolve it."""
+        with self._filling:
+            if panel not in self._deficits_of:
+                self._deficits_of[panel] = self._resolved(panel)
+            return self._deficits_of[panel]
 
     def place(self, q: np.ndarray, panel: np.ndarray) -> np.ndarray:
         """Where in its panel each variance lies, in [-1, 1]."""
         return 2 * (np.arcsinh(np.sqrt(q) / self.phi.scale) / self.height - panel) - 1
 
-    def _pair_panel(self, panel: int) -> PairPanel | None:
+    def _resolved(self, panel: int) -> Deficit | None:
         detail = _detail(float(np.sinh(self.height * (panel + 1))), bool(self.phi.kinks))
         at_end = self._known(self.q[panel]).spread[:, None]
         if not np.all(at_end > 0):
@@ -197,17 +178,17 @@ class Table:
         # Neighbouring panels ask for about as many angles.
         for angles in _ANGLES[_ANGLES.index(self._angles) :]:
             self._angles = angles
-            nodes, matrix = _chebyshev(angles)
+            nodes, matrix = chebyshev(angles)
             v = (1 + nodes) / 2
             e = 2 * np.sin(np.sinh(v * np.arcsinh(stretch[:, None] * np.pi / 2)) / stretch[:, None] / 2) ** 2
             local = self._deficits(panel, e, detail) / at_end / v @ matrix.T
-            if _tail(local.T) < _ENOUGH:
+            if tail_of(local.T) < ENOUGH:
                 break
-        over_q = _chebyshev(NODES)[1]
-        if max(_tail(local.T), _tail(over_q @ local)) > _RESOLVED:
+        over_q = chebyshev(NODES)[1]
+        if max(tail_of(local.T), tail_of(over_q @ local)) > RESOLVED:
             return None
-        columns = [_mean_deficit(*column) / v for column in zip(local, stretch, e, strict=True)]
-        return _solved(_Deficit(local, np.stack(columns) @ matrix.T, stretch))
+        columns = [mean_deficit(*column) / v for column in zip(local, stretch, e, strict=True)]
+        return Deficit(local, np.stack(columns) @ matrix.T, stretch)
 
     def _deficits(self, panel: int, e: np.ndarray, detail: Detail) -> np.ndarray:
         """E[phi'^2] - E[phi' phi'] at the panel's variances and e (nodes, angles), in pieces of one shape."""
@@ -215,74 +196,10 @@ class Table:
         return np.concatenate([np.asarray(p) for p in pieces], 1)
 
 
-def _tail(coefficients: np.ndarray) -> float:
-    """The size of the last two of the coefficients along the first axis, relative to the largest."""
-    return float(np.abs(coefficients[-2:]).sum(0).max() / np.abs(coefficients).max())
-
-
-def _mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray) -> np.ndarray:
-    """The mean of the deficit over gaps from 0 to each e, from the coefficients of deficit / v."""
-    t, dt = gauss_legendre(_MEAN_NODES)
-    t, dt = (t + 1) / 2, dt / 2
-    angle = 2 * np.arcsin(np.outer(np.sqrt(e / 2), t))
-    v = np.arcsinh(stretch * angle) / np.arcsinh(stretch * np.pi / 2)
-    return (v * chebval(2 * v - 1, local)) @ (2 * t * dt)
-
-
-class _Deficit(NamedTuple):
-    """The deficit of the slope at NODES variances: Chebyshev coefficients (NODES, angles) in v of it and of its mean,
-    both over v; and the stretch of each variance's v."""
-
-    local: np.ndarray
-    mean: np.ndarray
-    stretch: np.ndarray
-
-    def at(self, coefficients: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """One of the two at v (NODES, m)."""
-        return v * chebval(2 * v - 1, coefficients.T[:, :, None], tensor=False)
-
-    def reaching(self, mean: np.ndarray) -> np.ndarray:
-        """v where the mean deficit is what is asked (NODES, m), by halving log v and a last step of Newton's method."""
-        lo, hi = np.full_like(mean, -60.0), np.zeros_like(mean)
-        for _ in range(40):
-            middle = (lo + hi) / 2
-            below = self.at(self.mean, np.exp(middle)) < mean
-            lo, hi = np.where(below, middle, lo), np.where(below, hi, middle)
-        v = np.exp((lo + hi) / 2)
-        near = v * np.exp(np.array([[[-1e-6]], [[1e-6]]]))
-        low, high = self.at(self.mean, near[0]), self.at(self.mean, near[1])
-        return v * np.exp(2e-6 * (mean - (low + high) / 2) / (high - low))
-
-
-def _solved(deficit: _Deficit) -> PairPanel | None:
-    """The panel of c*, its pieces of r halved until they resolve it; None where 1/64 does not."""
-    end = deficit.at(deficit.mean, np.ones((NODES, 1)))
-    early, late = deficit.at(deficit.mean, np.tile([1e-4, 1e-3], (NODES, 1)))[NODES // 2]
-    power = 1 if late / early > 10**1.5 else 2
-    nodes, matrix = _chebyshev(NODES)
-    found, pending = [], [(0.0, 1.0)]
-    while pending:
-        lo, hi = pending.pop()
-        r = np.broadcast_to((lo + hi) / 2 + (hi - lo) / 2 * nodes, (NODES, NODES))
-        v = deficit.reaching(r**2 * end)
-        angle = np.sinh(v * np.arcsinh(deficit.stretch[:, None] * np.pi / 2)) / deficit.stretch[:, None]
-        rho = 2 * np.sin(angle / 2) ** 2 / np.cos(angle) * (1 - r**2) / r ** (2 * power)
-        ratio = deficit.at(deficit.local, v) / (r**2 * end)
-        over_r = np.stack([rho, ratio], 1) @ matrix.T
-        tail = max(_tail(np.moveaxis(over_r[:, k], -1, 0)) for k in (0, 1))
-        if tail < _ENOUGH or (hi - lo <= _FINEST and tail < _RESOLVED):
-            found.append((lo, np.tensordot(matrix, over_r, 1)))
-        elif hi - lo <= _FINEST:
-            return None
-        else:
-            pending += [((lo + hi) / 2, hi), (lo, (lo + hi) / 2)]
-    return PairPanel(np.stack([c for _, c in found]), np.array([lo for lo, _ in found] + [1.0]), power)
-
-
 def _detail(ratio: float, kinked: bool) -> Detail:
     """How finely to integrate where sqrt(q) is `ratio` times the length on which phi bends; few sizes, few programs."""
-    nodes, reach = (14, 9.0) if kinked else (10, 7.5)
-    return Detail(18 if ratio < 100 else 32, 6, 10, nodes=nodes, reach=reach)
+    layer, nodes, reach = (12, 14, 9.0) if kinked else (10, 10, 7.5)
+    return Detail(18 if ratio < 100 else 32, 6, layer, nodes=nodes, reach=reach)
 
 
 class _Known(NamedTuple):

@@ -1,0 +1,115 @@
+"""A panel of variances in the table of pairs: the deficit of the slope there, and the c* that follow from it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.polynomial.chebyshev import chebval
+
+from ..gaussian.quadrature import gauss_legendre
+
+NODES = 16
+"""Variances tabulated in each panel, and places in each piece of it."""
+ENOUGH, RESOLVED, _FINEST = 1e-9, 1e-8, 1 / 64
+_MEAN_NODES = 64
+
+
+@lru_cache
+def chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes in (-1, 1) and the matrix from values there to Chebyshev coefficients."""
+    angle = np.pi * (np.arange(count) + 0.5) / count
+    matrix = np.cos(np.outer(np.arange(count), angle)) * 2 / count
+    matrix[0] /= 2
+    return np.cos(angle), matrix
+
+
+def polynomials(t: Array, count: int) -> Array:
+    """T_0(t) ... T_{count-1}(t), stacked on a new first axis."""
+    rows = [jnp.ones_like(t), t]
+    for _ in range(count - 2):
+        rows.append(2 * t * rows[-1] - rows[-2])
+    return jnp.stack(rows)
+
+
+def tail_of(coefficients: np.ndarray) -> float:
+    """The size of the last two of the coefficients along the first axis, relative to the largest."""
+    return float(np.abs(coefficients[-2:]).sum(0).max() / np.abs(coefficients).max())
+
+
+def mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray) -> np.ndarray:
+    """The mean of the deficit over gaps from 0 to each e, from the coefficients of deficit / v."""
+    t, dt = gauss_legendre(_MEAN_NODES)
+    t, dt = (t + 1) / 2, dt / 2
+    angle = 2 * np.arcsin(np.outer(np.sqrt(e / 2), t))
+    v = np.arcsinh(stretch * angle) / np.arcsinh(stretch * np.pi / 2)
+    return (v * chebval(2 * v - 1, local)) @ (2 * t * dt)
+
+
+class Deficit(NamedTuple):
+    """The deficit of the slope at NODES variances, in units of what it is at c = 0.
+
+    local, mean : Chebyshev coefficients (NODES, angles) in v of it and of its mean over gaps from 0, both over v
+    stretch     : (NODES,) k of each variance's v
+    """
+
+    local: np.ndarray
+    mean: np.ndarray
+    stretch: np.ndarray
+
+    def at(self, coefficients: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """One of the two at v (NODES, m)."""
+        return v * chebval(2 * v - 1, coefficients.T[:, :, None], tensor=False)
+
+    def reaching(self, mean: np.ndarray) -> np.ndarray:
+        """v where the mean deficit is what is asked (NODES, m), by halving log v and a last step of Newton's method."""
+        lo, hi = np.full_like(mean, -60.0), np.zeros_like(mean)
+        for _ in range(40):
+            middle = (lo + hi) / 2
+            below = self.at(self.mean, np.exp(middle)) < mean
+            lo, hi = np.where(below, middle, lo), np.where(below, hi, middle)
+        v = np.exp((lo + hi) / 2)
+        near = v * np.exp(np.array([[[-1e-6]], [[1e-6]]]))
+        low, high = self.at(self.mean, near[0]), self.at(self.mean, near[1])
+        return v * np.exp(2e-6 * (mean - (low + high) / 2) / (high - low))
+
+
+class PairPanel(NamedTuple):
+    """Pairs of variances in one panel: c* and chi_c of (q, r), polynomials in both on pieces of r.
+
+    coefficients : (pieces, NODES in y, 2, NODES in r) of rho and of the deficit in units of its mean
+    edges        : (pieces + 1,) ascending, from 0 to 1
+    power        : p, 1 or 2
+    """
+
+    coefficients: np.ndarray
+    edges: np.ndarray
+    power: int
+
+
+def solved(deficit: Deficit) -> PairPanel | None:
+    """The panel of c*, its pieces of r halved until they resolve it; None where 1/64 does not."""
+    end = deficit.at(deficit.mean, np.ones((NODES, 1)))
+    early, late = deficit.at(deficit.mean, np.tile([1e-4, 1e-3], (NODES, 1)))[NODES // 2]
+    power = 1 if late / early > 10**1.5 else 2
+    nodes, matrix = chebyshev(NODES)
+    found, pending = [], [(0.0, 1.0)]
+    while pending:
+        lo, hi = pending.pop()
+        r = np.broadcast_to((lo + hi) / 2 + (hi - lo) / 2 * nodes, (NODES, NODES))
+        v = deficit.reaching(r**2 * end)
+        angle = np.sinh(v * np.arcsinh(deficit.stretch[:, None] * np.pi / 2)) / deficit.stretch[:, None]
+        rho = 2 * np.sin(angle / 2) ** 2 / np.cos(angle) * (1 - r**2) / r ** (2 * power)
+        ratio = deficit.at(deficit.local, v) / (r**2 * end)
+        over_r = np.stack([rho, ratio], 1) @ matrix.T
+        tail = max(tail_of(np.moveaxis(over_r[:, k], -1, 0)) for k in (0, 1))
+        if tail < ENOUGH or (hi - lo <= _FINEST and tail < RESOLVED):
+            found.append((lo, np.tensordot(matrix, over_r, 1)))
+        elif hi - lo <= _FINEST:
+            return None
+        else:
+            pending += [((lo + hi) / 2, hi), (lo, (lo + hi) / 2)]
+    return PairPanel(np.stack([c for _, c in found]), np.array([lo for lo, _ in found] + [1.0]), power)
