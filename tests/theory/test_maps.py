@@ -77,6 +77,34 @@ def test_a_critical_smooth_network_decays_as_one_over_l():
     assert kappa == pytest.approx(2 / (float(point.q_star) * float(point.sigma_w) ** 2 * second), rel=1e-3)
 
 
+def test_tanh_to_a_hundred_thousand_layers():
+    # After 256 layers by the table. Reference: binary128 iteration, Gauss-Legendre tables.
+    sigma_b = 0.05**0.5
+    point = mf.critical("tanh", sigma_b=sigma_b)
+    q, block = float(point.q_star), mf.MLP("tanh", point.sigma_w, sigma_b)
+    layer = np.array([1_000, 10_000, 100_000])
+    path = mf.trajectory(block, 100_000, q0=(q, q), c0=0.3)
+    np.testing.assert_allclose(path.one_minus_c[layer] * layer, [6.2258, 6.1818, 6.1727], atol=5e-5)
+    # Unequal lengths forget their difference, and the law is the same.
+    unequal = mf.trajectory(block, 100_000, q0=(q, 2 * q), c0=0.3)
+    assert unequal.one_minus_c[-1] == pytest.approx(path.one_minus_c[-1], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("phi", "sigma_w", "sigma_b"),
+    [
+        ("tanh", 1.5, 0.2),
+        *(pytest.param(*row, marks=pytest.mark.slow) for row in [("hard_tanh", 1.3, 0.3), ("gelu", 1.3, 0.2)]),
+    ],
+)
+def test_the_table_is_quadrature(phi, sigma_w, sigma_b):
+    block = mf.MLP(phi, sigma_w=sigma_w, sigma_b=sigma_b)
+    path = mf.trajectory(block, 320, c0=0.9)
+    again = mf.trajectory(block, 64, q0=(path.q1[256], path.q2[256]), c0=path.c[256])
+    for name in ("q1", "one_minus_c", "chi", "chi_c"):
+        np.testing.assert_allclose(getattr(path, name)[256:], getattr(again, name), rtol=1e-9)
+
+
 def test_variances_that_vanish_go_on_vanishing():
     path = mf.trajectory(mf.MLP("tanh", sigma_w=0.3), 100, q0=(1.0, 1.0))
     factors = path.q1[40:] / path.q1[39:-1]

@@ -1,4 +1,8 @@
-"""Grids against single points; the line; what is kept."""
+"""Grids against single points; the line; what is kept; large grids and many devices."""
+
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -38,6 +42,53 @@ def test_a_grid_is_its_points(phi):
     rng = np.random.default_rng(1)
     cells = [(0, 0), (0, 25), (10, 25), *zip(rng.integers(11, size=6), rng.integers(26, size=6), strict=True)]
     assert not disagreements(grid, cells)
+
+
+@pytest.mark.parametrize("phi", ["tanh", pytest.param("hard_tanh", marks=pytest.mark.slow)])
+def test_near_criticality(phi):
+    critical = float(mf.critical(phi, sigma_b=1.0).sigma_w)
+    grid = mf.phase_diagram(phi, sigma_w=[critical * (1 + 1e-3), critical * (1 + 1e-5)], sigma_b=[1.0])
+    assert not disagreements(grid, [(0, 0), (0, 1)])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (700, 3), (3, 700), (300, 300)])
+def test_tiles_are_one_grid(shape):
+    rows, columns = shape
+    grid = mf.phase_diagram("erf", sigma_w=(0.5, 2.5, columns), sigma_b=(0.1, 1.0, rows))
+    assert grid.q_star.shape == shape and grid.all_q.shape == (*shape, 5) and grid.status.shape == shape
+    assert not disagreements(grid, [(0, 0), (rows - 1, columns - 1), (rows // 2, columns // 2)])
+
+
+_DEVICES = """
+import sys, numpy as np, jax, meanfield as mf
+grid = mf.phase_diagram("erf", sigma_w=(0.5, 2.5, 61), sigma_b=(0.0, 1.0, 47))
+assert len(jax.devices()) == int(sys.argv[1])
+np.save(sys.argv[2], [grid.q_star, grid.xi_c, grid.one_minus_c_star])
+"""
+
+
+def test_eight_devices_give_the_numbers_of_one(tmp_path):
+    for devices in ("1", "8"):
+        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+        run = [sys.executable, "-c", _DEVICES, devices, tmp_path / f"{devices}.npy"]
+        subprocess.run(run, env=os.environ | flags, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "8.npy"), np.load(tmp_path / "1.npy"), rtol=1e-12)
+
+
+_LARGE = """
+import resource, sys, meanfield as mf
+grid = mf.phase_diagram("tanh", sigma_w=(0.5, 4.0, 4096), sigma_b=(0.0, 1.0, 4096))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(grid.xi_c.shape, peak if sys.platform == "darwin" else peak * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_sixteen_million_points_in_four_gibibytes():
+    pytest.importorskip("resource")
+    out = subprocess.run([sys.executable, "-c", _LARGE], capture_output=True, text=True, check=True).stdout
+    shape, peak = out.rsplit(maxsplit=1)
+    assert shape == "(4096, 4096)" and int(peak) < 4 * 2**30
 
 
 def test_bistable_cells_have_all_their_fixed_points():
