@@ -24,6 +24,8 @@ _HOME = {
     "variance_map": "theory.maps",
     "correlation_map": "theory.maps",
     "trajectory": "theory.trajectory",
+    "curvature": "theory.curvature",
+    "extrinsic_curvature": "theory.curvature",
     "critical": "theory.critical",
     "edge_of_chaos": "theory.critical",
     "phase_diagram": "theory.phase_diagram",
