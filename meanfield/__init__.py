@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Activation": "gaussian.activation",
     "activation": "gaussian.named",
+    "referee": "gaussian.referee",
     "InputError": "errors",
     "Kernel": "theory.kernel",
     "Block": "theory.block",
