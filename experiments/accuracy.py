@@ -44,21 +44,22 @@ with ball arithmetic and closed forms. This page is written by
 
 Everything rests on E[phi^2] and E[phi'^2] under N(0, q). The largest relative error of both over the rows that
 have a finite q* > 0, each at its own q*, by the library's rule and by the usual one, Gauss-Hermite with {nodes}
-nodes. The true moments are (q* - sigma_b^2) / sigma_w^2 and chi_1 / sigma_w^2 of the table's 24 digits.
+nodes. The true moments are (q* - sigma_b^2) / sigma_w^2 and chi_1 / sigma_w^2 of the table's 24 digits; what is
+nearer to them than the rounding of a binary64 number, 1.1e-16, says so.
 
 {moments}
 
-The composite rule cuts the line at every kink and in panels of 16 Gauss-Legendre nodes that shrink
+The composite rule cuts the line at every kink and into panels of 16 Gauss-Legendre nodes that shrink
 geometrically towards the origin, so that it resolves an activation at any variance. Gauss-Hermite's nodes
-spread with sqrt(q) and know nothing of kinks: it is exact for polynomials, and as good as the other rule for
-the ReLU family (an even number of nodes meets a kink at 0 symmetrically) and for entire functions at moderate
-q. It is wrong in the first digit for tanh and its kin once q is some tens, and for everything with kinks
-elsewhere. E[phi'^2] of step and sign is infinite.
+spread with sqrt(q) and know nothing of kinks. It is exact for polynomials, and for the moments of one input of
+the ReLU family, step and sign by symmetry (an even number of nodes meets the kink at 0 evenly). It is off by percents for tanh at q = 8, and wrong in the
+first digit wherever an activation saturates or has kinks that the nodes, sqrt(q) / 5 apart, step over. E[phi'^2]
+of step and sign is infinite.
 
 ## Fixed points
 
 The largest relative error over the rows whose |1 - chi_1| and |1 - chi_q| both exceed {near:g}; rows nearer to
-criticality are in the next table. A dash: no such number (q* = 0, c* = 1, or chi_1 infinite).
+criticality are in the next table. A dash: no such number (c* = 1 in every row, or chi_1 infinite). {without}
 
 {fixed}
 
@@ -70,7 +71,8 @@ zero with slope chi_q - 1, and a rounding of V moves the crossing by that much. 
 chi near chi = 1, it is 1 / |chi_1 - 1|: at a distance of 1e-8 from criticality eight digits are left, and no
 care with the algorithm brings back the others. So the table divides: errors of *all* rows, near-critical ones
 included, in units of 2^-52 (1 + K). A value of a few says that nothing is lost beyond what the inputs' rounding
-takes.
+takes. Larger ones are conditioning of another kind: chi_q of a saturated activation is a small difference of large
+terms, and where chi is exponentially small in q (sin, cos) it has q times the relative error of q.
 
 `q_error` is the library's own bound on |q* - exact|, from the quadrature's estimate at q* and the same factor.
 Next to it stands what it was divided by what the error turned out to be (at least the rounding 2^-53 q* of the
@@ -92,6 +94,8 @@ def main() -> None:
     rows = json.loads(GOLDEN.read_text())["records"]
     names = list(dict.fromkeys(row["activation"] for row in rows))
     by_name = {name: [row for row in rows if row["activation"] == name and finite(row)] for name in names}
+    without = [name for name, of in by_name.items() if not of]
+    by_name = {name: of for name, of in by_name.items() if of}
     points = {name: [solve(row) for row in of] for name, of in by_name.items()}
     both = ["E[phi^2]", "E[phi'^2]"]
     of_moments = ["activation", "rule", "q* from", "to", *both, *(f"{text}, Gauss-Hermite" for text in both)]
@@ -106,6 +110,7 @@ def main() -> None:
     }
     args.output.parent.mkdir(exist_ok=True)
     words = {"jax": jax.__version__, "machine": platform.machine(), "version": mf.__version__, "nodes": NODES}
+    words |= {"without": f"No row of {', '.join(without)} has a finite q* > 0." if without else ""}
     args.output.write_text(PAGE.format(rows=len(rows), names=len(names), near=NEAR, eps=EPS, **words, **tables))
     print(args.output)
 
@@ -121,8 +126,13 @@ def solve(row: Row) -> mf.FixedPoint:
 
 
 def error(found: float, row: Row, field: str) -> float:
-    """The relative error of a field, in 24 digits; NaN where the table has no finite number, or 0."""
+    """The relative error of a field, in 24 digits; NaN where the table has no finite number, or 0.
+
+    And where xi is that of a chi below the smallest binary64, exp(-745): there it is 0.
+    """
     text = row[field]
+    if field == "xi_c" and text is not None and 0 < float(text) < 1 / 745:
+        return np.nan
     if text is None or not np.isfinite(float(text)) or float(text) == 0:
         return np.nan
     if not np.isfinite(found):
@@ -144,6 +154,7 @@ def moments_of(name: str, rows: list[Row]) -> list[str]:
     """A line of the first table."""
     phi, errors = mf.activation(name), []
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    rows = [row for row in rows if float(row["sigma_w"]) > 0]
     for row in rows:
         q = float(row["q_star"])
         with jax.enable_x64(True):
@@ -156,7 +167,8 @@ def moments_of(name: str, rows: list[Row]) -> list[str]:
         found = (ours.second, ours.slope, *hermite)
         errors.append([error(float(f), exact, field) for f, field in zip(found, [*exact] * 2, strict=True)])
     variances = [float(row["q_star"]) for row in rows]
-    return [name, rule(name), f"{min(variances):.0e}", f"{max(variances):.0e}", *map(shown, largest(errors))]
+    ends = [f"{end(variances):.0e}" if variances else "-" for end in (min, max)]
+    return [name, rule(name), *ends, *map(shown, largest(errors, 4))]
 
 
 _moments = jax.jit(moments)
@@ -166,7 +178,7 @@ def fixed_of(name: str, rows: list[Row], points: list[mf.FixedPoint]) -> list[st
     """A line of the second table."""
     far = [(row, point) for row, point in zip(rows, points, strict=True) if min(distances(row)) > NEAR]
     errors = [[error(float(getattr(point, field)), row, field) for field in FIELDS] for row, point in far]
-    return [name, str(len(far)), *map(shown, largest(errors))]
+    return [name, str(len(far)), *map(shown, largest(errors, len(FIELDS)))]
 
 
 def distances(row: Row) -> tuple[float, float]:
@@ -184,18 +196,18 @@ def bounds_of(name: str, rows: list[Row], points: list[mf.FixedPoint]) -> list[s
         errors.append([error(float(getattr(point, f)), row, f) / (EPS * worst.get(f, max(of_q, of_c))) for f in FIELDS])
         actual = error(float(point.q_star), row, "q_star")
         ratios.append(float(point.q_error) / float(row["q_star"]) / max(actual, EPS / 2))
-    smallest, median = min(ratios), float(np.median(ratios))
-    return [name, str(len(rows)), *map(plain, largest(errors)), f"{smallest:.1f}", f"{median:.0f}"]
+    ends = [plain(float(end(ratios))) if ratios else "-" for end in (np.min, np.median)]
+    return [name, str(len(rows)), *map(plain, largest(errors, len(FIELDS))), *ends]
 
 
-def largest(errors: list[list[float]]) -> np.ndarray:
-    """Over rows, NaN where no row has the number."""
-    return np.fmax.reduce(np.array(errors)) if errors else np.full(len(FIELDS), np.nan)
+def largest(errors: list[list[float]], count: int) -> np.ndarray:
+    """Over rows, of each of `count` numbers; NaN where no row has it."""
+    return np.fmax.reduce(np.array(errors)) if errors else np.full(count, np.nan)
 
 
 def shown(value: float) -> str:
     """An error in two digits."""
-    return "-" if np.isnan(value) else "0" if value == 0 else f"{value:.1e}"
+    return "-" if np.isnan(value) else "< 1.1e-16" if value < EPS / 2 else f"{value:.1e}"
 
 
 def plain(value: float) -> str:
