@@ -52,14 +52,15 @@ nearer to them than the rounding of a binary64 number, 1.1e-16, says so.
 The composite rule cuts the line at every kink and into panels of 16 Gauss-Legendre nodes that shrink
 geometrically towards the origin, so that it resolves an activation at any variance. Gauss-Hermite's nodes
 spread with sqrt(q) and know nothing of kinks. It is exact for polynomials, and for the moments of one input of
-the ReLU family, step and sign by symmetry (an even number of nodes meets the kink at 0 evenly). It is off by percents for tanh at q = 8, and wrong in the
-first digit wherever an activation saturates or has kinks that the nodes, sqrt(q) / 5 apart, step over. E[phi'^2]
-of step and sign is infinite.
+the ReLU family, step and sign by symmetry (an even number of nodes meets the kink at 0 evenly). It is off by
+percents for tanh at q = 8, and wrong in the first digit wherever an activation saturates or has kinks that the
+nodes, 0.4 sqrt(q) apart, step over. E[phi'^2] of step and sign is infinite.
 
 ## Fixed points
 
 The largest relative error over the rows whose |1 - chi_1| and |1 - chi_q| both exceed {near:g}; rows nearer to
-criticality are in the next table. A dash: no such number (c* = 1 in every row, or chi_1 infinite). {without}
+criticality are in the next table. A dash: no such number (c* = 1 in every row, or chi_1 infinite).
+{without}
 
 {fixed}
 
