@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Activation": "gaussian.activation",
     "activation": "gaussian.named",
+    "referee": "gaussian.referee",
     "InputError": "errors",
     "Kernel": "theory.kernel",
     "Block": "theory.block",
@@ -24,6 +25,8 @@ _HOME = {
     "variance_map": "theory.maps",
     "correlation_map": "theory.maps",
     "trajectory": "theory.trajectory",
+    "curvature": "theory.curvature",
+    "extrinsic_curvature": "theory.curvature",
     "critical": "theory.critical",
     "edge_of_chaos": "theory.critical",
     "phase_diagram": "theory.phase_diagram",

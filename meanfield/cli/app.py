@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from meanfield import __version__
 from meanfield.errors import InputError
 
-from . import activations, check, critical, doctor, fixed_point, phase_diagram, train
+from . import activations, check, critical, curvature, doctor, fixed_point, phase_diagram, train
 from .options import Parser
 
 VERBS = {
     "fixed-point": fixed_point,
     "critical": critical,
+    "curvature": curvature,
     "phase-diagram": phase_diagram,
     "check": check,
     "train": train,

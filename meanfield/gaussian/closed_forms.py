@@ -30,6 +30,7 @@ class ClosedForms:
     moments(phi, q)              : `Moments` at variance q
     distance(phi, q1, q2, e)     : one minus the correlation of the outputs, at correlation 1 - e of the inputs
     covariance(phi, q1, q2, e)   : E[phi'(u) phi'(v)]
+    curvature(phi, q)            : E[phi''^2], kinks left out
     """
 
 
@@ -80,6 +81,10 @@ class TwoSlopes(ClosedForms):
         a, _ = self._slopes(phi, q1)
         return a + (1 - a) ** 2 * (1 - _angle(e) / np.pi) / 2
 
+    def curvature(self, phi: Any, q: Array) -> Array:
+        """E[phi''^2] off the kink: both sides are straight."""
+        return jnp.zeros_like(q)
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -101,6 +106,10 @@ class TwoLevels(ClosedForms):
         """E[phi'(u) phi'(v)]."""
         return (1 - self.low) ** 2 / (2 * np.pi * jnp.sqrt(q1 * q2 * e * (2 - e)))
 
+    def curvature(self, phi: Any, q: Array) -> Array:
+        """E[phi''^2] off the step: both sides are flat."""
+        return jnp.zeros_like(q)
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -116,7 +125,9 @@ class Sinusoid(ClosedForms):
     def moments(self, phi: Any, q: Array) -> Moments:
         """`Moments` at variance q."""
         falling = jnp.exp(-2 * q)
-        odd, even = -jnp.expm1(-2 * q) / 2, (1 + falling) / 2
+        # JAX differentiates expm1(x) as itself + 1, of which nothing is left at large q.
+        odd = jnp.where(q < 0.5, -jnp.expm1(-2 * q), 1 - falling) / 2
+        even = (1 + falling) / 2
         if self.parity < 0:
             return _exact(jnp.zeros_like(q), odd, even)
         return _exact(jnp.exp(-q / 2), even, odd)
@@ -139,6 +150,10 @@ class Sinusoid(ClosedForms):
         q12 = jnp.sqrt(q1 * q2) * (1 - e)
         mean = (q1 + q2) / 2
         return (jnp.exp(q12 - mean) - self.parity * jnp.exp(-q12 - mean)) / 2
+
+    def curvature(self, phi: Any, q: Array) -> Array:
+        """E[phi''^2] = E[phi^2]."""
+        return self.moments(phi, q).second
 
 
 @jax.tree_util.register_dataclass
@@ -183,3 +198,7 @@ class ErrorFunction(ClosedForms):
     def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
         """E[phi'(u) phi'(v)]."""
         return 4 / np.pi / jnp.sqrt(self._determinant(q1, q2, e))
+
+    def curvature(self, phi: Any, q: Array) -> Array:
+        """E[phi''^2] = 16 q / (pi (1 + 4q)^(3/2))."""
+        return 16 / np.pi * q / (1 + 4 * q) ** 1.5

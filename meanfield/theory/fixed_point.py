@@ -75,7 +75,12 @@ def fixed_point(block: Block, q0: Any = 1.0) -> FixedPoint:
     if not is_traced(q0) and not (np.ndim(q0) == 0 and np.isfinite(q0) and q0 >= 0):
         raise InputError(f"q0={q0} must be a finite variance >= 0")
     # Three programs, of which the second is the same for all activations.
-    return _correlation(block, _variance(_alone(block), q0))
+    return _correlation(block, fixed_variance(block, q0))
+
+
+def fixed_variance(block: Block, q0: Any = 1.0) -> Variances:
+    """The half of `fixed_point` that one input decides, for what needs no c*: a fraction of the work."""
+    return _variance(_alone(block), q0)
 
 
 def variance(block: Block, q: Array) -> Array:

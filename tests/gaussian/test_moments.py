@@ -114,3 +114,10 @@ def test_price():
     assert float(slope * second / q) == pytest.approx(float(pair(e).covariance), rel=1e-8)
     automatic = jax.jvp(lambda e: pair(e).distance, (e,), (1.0,))[1]
     assert float(automatic) == pytest.approx(float(slope), rel=1e-8)
+
+
+def test_the_slope_of_the_second_moment_of_sin_keeps_its_digits():
+    # d/dq (1 - exp(-2 q)) / 2 = exp(-2 q), however small.
+    for q in (1e-6, 0.3, 0.7, 20.0):
+        slope = jax.grad(lambda q: moments(mf.activation("sin"), q).second)(jnp.float64(q))
+        assert float(slope) == pytest.approx(np.exp(-2 * q), rel=1e-14)
