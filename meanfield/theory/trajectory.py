@@ -11,11 +11,11 @@ import numpy as np
 from jax import Array, lax
 
 from ..errors import InputError
-from .block import Block, check_block
-from .fixed_point import chi_perpendicular
+from .block import Block, check_block, holds
 from .kernel import Kernel
 from .precision import host_float64, is_traced
 from .result import Result
+from .state import leaves_gaussian
 
 _STRETCH = 32
 
@@ -28,6 +28,7 @@ class Trajectory(Result):
     q1, q2 : variances of the two inputs; c, one_minus_c : their correlation, the latter with all its digits
     chi    : perpendicular susceptibility at q1: a squared gradient's factor over layers l..L is the product
     chi_c  : d gap'/d gap at the pair's own gap
+    c_within : correlation of two members of an input (tokens, a batch), where the block couples them; else None
     """
 
     q1: Any
@@ -36,6 +37,12 @@ class Trajectory(Result):
     one_minus_c: Any
     chi: Any
     chi_c: Any
+    c_within: Any = None
+
+    @property
+    def chi_relative(self) -> Any:
+        """chi[l] q1[l] / q1[l + 1], shape (depth, *S): a block's factor of a relative difference, also where q grows."""
+        return self.chi[:-1] * self.q1[:-1] / self.q1[1:]
 
     def plot(self, ax: Any = None) -> Any:
         """Draw q, 1 - c and chi over the layers; see `meanfield.plots.trajectory`."""
@@ -44,11 +51,13 @@ class Trajectory(Result):
         return draw(self, ax=ax)
 
 
-def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5) -> Trajectory:
+def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_within: Any = 0.0) -> Trajectory:
     """Variances, correlation and susceptibilities of a pair after 0, 1, ..., depth blocks.
 
     q0 holds the two input variances and c0 their correlation: scalars, or arrays of one shape S for many pairs at
-    once. The recursion carries the gap, so that 1 - c is right to rounding relative to itself however deep (Poole et
+    once. Where the block couples a batch or tokens, c_within >= 0 is the correlation of two members of an input at the
+    start, c0 that of the same member of two inputs, and two different members have c0 c_within; q0 must then be equal.
+    The recursion carries the gap, so that 1 - c is right to rounding relative to itself however deep (Poole et
     al. 2016; Schoenholz et al. 2017). Raises InputError for a depth that is not a positive integer, a negative
     variance, a correlation outside [-1, 1].
 
@@ -69,55 +78,76 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5) ->
             raise InputError(f"q0={q0!r} must hold two finite variances >= 0")
         if not np.all(np.abs(np.asarray(c0, float)) <= 1):
             raise InputError(f"c0={c0!r} must be a correlation in [-1, 1]")
-    q1, q2, c0 = jnp.broadcast_arrays(q1, q2, c0) if is_traced((q1, q2, c0)) else np.broadcast_arrays(q1, q2, c0)
-    shape = q1.shape
-    pairs = tuple(a.reshape(-1) for a in (q1, q2, c0))
-    equal = not is_traced(pairs) and bool(np.array_equal(q1, q2) and np.all(c0 >= 0))
+    if not is_traced(c_within) and not np.all((np.asarray(c_within, float) >= 0) & (np.asarray(c_within, float) <= 1)):
+        raise InputError(f"c_within={c_within!r} must be a correlation in [0, 1]")
+    every = (q1, q2, c0, c_within)
+    every = jnp.broadcast_arrays(*every) if is_traced(every) else np.broadcast_arrays(*every)
+    shape = every[0].shape
+    pairs = tuple(a.reshape(-1) for a in every)
+    equal = not is_traced(pairs) and bool(np.array_equal(pairs[0], pairs[1]) and np.all(pairs[2] >= 0))
+    if holds(block, "couples"):
+        if not is_traced(pairs) and not equal:
+            raise InputError(
+                f"q0={q0!r}, c0={c0!r}: a block that couples members needs two equal variances and c0 >= 0"
+            )
+        equal = True
     if is_traced((block, pairs)):
-        path = _layers(block, _start(*pairs), length=depth + 1, equal=False)[1]
+        path = _layers(block, _start(block, *pairs, equal), length=depth + 1)[1]
     else:
-        path = _long(block, _start(*(np.asarray(a, np.float64) for a in pairs)), int(depth) + 1, equal)
+        path = _long(block, _start(block, *(np.asarray(a, np.float64) for a in pairs), equal), int(depth) + 1)
     return jax.tree.map(lambda a: a.reshape((depth + 1, *shape)), path)
 
 
-def _start(q1: Any, q2: Any, c0: Any) -> tuple[Any, Any, Any]:
+def _start(block: Block, q1: Any, q2: Any, c0: Any, c_within: Any, equal: bool) -> Kernel:
     # 1 - c of a float is exact near 1, so nothing is lost on the way to the gap.
-    return q1, q2, (q1 * q2) ** 0.5 * (1 - c0)
+    members = {}
+    if holds(block, "couples"):
+        members = {"within": q1 * (1 - c_within), "across": q1 * (1 - c0 * c_within)}
+    none = 0 * q1
+    gap = (q1 * q2) ** 0.5 * (1 - c0)
+    return Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members)
 
 
-def _long(block: Block, state: tuple, length: int, equal: bool) -> Trajectory:
+def _long(block: Block, state: Kernel, length: int) -> Trajectory:
     """Stretches of one length, so that every depth runs the same program; a state at rest repeats itself."""
     pieces: list[Trajectory] = []
     for first in range(0, length, _STRETCH):
         before = state
-        state, piece = _layers(block, state, length=_STRETCH, equal=equal)
+        state, piece = _layers(block, state, length=_STRETCH)
         pieces.append(jax.tree.map(lambda a, n=length - first: a[:n], piece))
-        if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, state, strict=True)):
+        if all(
+            np.array_equal(a, b, equal_nan=True) for a, b in zip(*map(jax.tree.leaves, (before, state)), strict=True)
+        ):
             rest = length - first - _STRETCH
             pieces.append(jax.tree.map(lambda a, n=rest: np.repeat(a[-1:], max(n, 0), 0), piece))
             break
     return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
 
 
-@host_float64(static=("length", "equal"))
-def _layers(block: Block, state: tuple, *, length: int, equal: bool) -> tuple[tuple, Trajectory]:
-    """`length` layers of pairs (P,), from (q1, q2, gap): the state after them, and the path (length, P)."""
-    start = tuple(jnp.asarray(a) for a in state)
-    end, path = lax.map(lambda row: _one(block, row, length, equal), start)
+@host_float64(static=("length",))
+def _layers(block: Block, state: Kernel, *, length: int) -> tuple[Kernel, Trajectory]:
+    """`length` layers of pairs (P,): the state after them, and the path (length, P)."""
+    end, path = lax.map(lambda row: _one(block, row, length), jax.tree.map(jnp.asarray, state))
     return end, jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1), path)
 
 
-def _one(block: Block, row: tuple, length: int, equal: bool) -> tuple[tuple, Trajectory]:
-    def layer(state: tuple, _: None) -> tuple[tuple, Trajectory]:
-        q1, q2, gap = state
-
+def _one(block: Block, row: Kernel, length: int) -> tuple[Kernel, Trajectory]:
+    def layer(state: Kernel, _: None) -> tuple[Kernel, Trajectory]:
         def gap_after(gap: Array) -> tuple[Array, Kernel]:
-            after = block(Kernel(q1, q2, gap, equal=equal))
+            after = block(state.replace(gap=gap))
             return after.gap, after
 
-        _, chi_c, after = jax.jvp(gap_after, (gap,), (jnp.ones_like(gap),), has_aux=True)
-        e = Kernel(q1, q2, gap, equal=equal).one_minus_c
-        here = Trajectory(q1, q2, 1 - e, e, chi_perpendicular(block, q1), chi_c)
-        return (after.q1, after.q2, after.gap), here
+        _, chi_c, after = jax.jvp(gap_after, (state.gap,), (jnp.ones_like(state.gap),), has_aux=True)
+        e = state.one_minus_c
+        c_within = None if state.within is None else 1 - state.within / state.q1
+        return after.settled(), Trajectory(state.q1, state.q2, 1 - e, e, _chi(block, state), chi_c, c_within)
 
     return lax.scan(layer, row, length=length)
+
+
+def _chi(block: Block, state: Kernel) -> Array:
+    """chi of the first input where it is now."""
+    one = jnp.ones_like(state.q1)
+    members = {} if state.within is None else {"within": state.within, "across": 0 * one}
+    at = Kernel(state.q1, state.q1, one, 0 * one, state.m1, state.m1, **members)
+    return block(at.replace(equal=True, infinitesimal=True, gaussian=state.gaussian)).gap
