@@ -38,6 +38,8 @@ _HOME = {
     "variance_map": "theory.maps",
     "correlation_map": "theory.maps",
     "trajectory": "theory.trajectory",
+    "Growth": "theory.growth",
+    "growth": "theory.growth",
     "critical": "theory.critical",
     "edge_of_chaos": "theory.critical",
     "phase_diagram": "theory.phase_diagram",

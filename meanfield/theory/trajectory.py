@@ -28,6 +28,7 @@ class Trajectory(Result):
     q1, q2 : variances of the two inputs; c, one_minus_c : their correlation, the latter with all its digits
     chi    : perpendicular susceptibility at q1: a squared gradient's factor over layers l..L is the product
     chi_c  : d gap'/d gap at the pair's own gap
+    chi_relative : chi q1 / q1 one block later: the factor of a relative difference, also where q1 leaves the floats
     c_within : correlation of two members of an input (tokens, a batch), where the block couples them; else None
     """
 
@@ -37,12 +38,8 @@ class Trajectory(Result):
     one_minus_c: Any
     chi: Any
     chi_c: Any
+    chi_relative: Any
     c_within: Any = None
-
-    @property
-    def chi_relative(self) -> Any:
-        """chi[l] q1[l] / q1[l + 1], shape (depth, *S): a block's factor of a relative difference, also where q grows."""
-        return self.chi[:-1] * self.q1[:-1] / self.q1[1:]
 
     def plot(self, ax: Any = None) -> Any:
         """Draw q, 1 - c and chi over the layers; see `meanfield.plots.trajectory`."""
@@ -98,17 +95,17 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
     return jax.tree.map(lambda a: a.reshape((depth + 1, *shape)), path)
 
 
-def _start(block: Block, q1: Any, q2: Any, c0: Any, c_within: Any, equal: bool) -> Kernel:
+def _start(block: Block, q1: Any, q2: Any, c0: Any, c_within: Any, equal: bool) -> tuple[Kernel, Any]:
     # 1 - c of a float is exact near 1, so nothing is lost on the way to the gap.
     members = {}
     if holds(block, "couples"):
         members = {"within": q1 * (1 - c_within), "across": q1 * (1 - c0 * c_within)}
     none = 0 * q1
     gap = (q1 * q2) ** 0.5 * (1 - c0)
-    return Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members)
+    return Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members), none
 
 
-def _long(block: Block, state: Kernel, length: int) -> Trajectory:
+def _long(block: Block, state: tuple, length: int) -> Trajectory:
     """Stretches of one length, so that every depth runs the same program; a state at rest repeats itself."""
     pieces: list[Trajectory] = []
     for first in range(0, length, _STRETCH):
@@ -125,14 +122,18 @@ def _long(block: Block, state: Kernel, length: int) -> Trajectory:
 
 
 @host_float64(static=("length",))
-def _layers(block: Block, state: Kernel, *, length: int) -> tuple[Kernel, Trajectory]:
+def _layers(block: Block, state: tuple, *, length: int) -> tuple[tuple, Trajectory]:
     """`length` layers of pairs (P,): the state after them, and the path (length, P)."""
     end, path = lax.map(lambda row: _one(block, row, length), jax.tree.map(jnp.asarray, state))
     return end, jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1), path)
 
 
-def _one(block: Block, row: Kernel, length: int) -> tuple[Kernel, Trajectory]:
-    def layer(state: Kernel, _: None) -> tuple[Kernel, Trajectory]:
+def _one(block: Block, row: tuple, length: int) -> tuple[tuple, Trajectory]:
+    """From a kernel and the power of 2 to which its variances are scaled."""
+
+    def layer(carry: tuple, _: None) -> tuple[tuple, Trajectory]:
+        state, power = carry
+
         def gap_after(gap: Array) -> tuple[Array, Kernel]:
             after = block(state.replace(gap=gap))
             return after.gap, after
@@ -140,9 +141,24 @@ def _one(block: Block, row: Kernel, length: int) -> tuple[Kernel, Trajectory]:
         _, chi_c, after = jax.jvp(gap_after, (state.gap,), (jnp.ones_like(state.gap),), has_aux=True)
         e = state.one_minus_c
         c_within = None if state.within is None else 1 - state.within / state.q1
-        return after.settled(), Trajectory(state.q1, state.q2, 1 - e, e, _chi(block, state), chi_c, c_within)
+        q1, q2 = (q * jnp.exp2(power) for q in (state.q1, state.q2))
+        chi = _chi(block, state)
+        here = Trajectory(q1, q2, 1 - e, e, chi, chi_c, chi * state.q1 / after.q1, c_within)
+        return _in_range(after.settled(), power), here
 
     return lax.scan(layer, row, length=length)
+
+
+def _in_range(state: Kernel, power: Array) -> tuple[Kernel, Array]:
+    """A kernel about to overflow or underflow, scaled by a power of 2.
+
+    As far from 1 as that every block is homogeneous to rounding: c goes on where the variance has left the floats.
+    """
+    exponents = jnp.finfo(state.q1.dtype).maxexp
+    top, step = 2.0 ** (exponents * 25 // 32), exponents * 15 // 64
+    largest = jnp.maximum(state.q1, state.q2)
+    by = jnp.where(largest > top, -step, jnp.where((largest < 1 / top) & (largest > 0), step, 0))
+    return state.scaled(jnp.exp2(by.astype(power.dtype))).settled(), power - 2 * by
 
 
 def _chi(block: Block, state: Kernel) -> Array:

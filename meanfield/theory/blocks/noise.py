@@ -52,8 +52,8 @@ class Noise(Block):
     """x -> x (1 + multiplicative xi) + additive xi', xi and xi' of variance 1, drawn per input and unit.
 
     Both are standard deviations. q -> (1 + multiplicative^2) q + additive^2, q12 -> q12; chi_1 takes the factor
-    1 + multiplicative^2. With mu_2 = 1 + multiplicative^2 ReLU is critical at sigma_w^2 = 2 / mu_2, and with additive noise nowhere
-    (Pretorius et al. 2018).
+    mu_2 = 1 + multiplicative^2. ReLU is critical at sigma_w^2 = 2 / mu_2, and with additive noise nowhere (Pretorius
+    et al. 2018).
 
     >>> float(Noise(multiplicative=1.0, additive=0.5)(Kernel.single(jnp.float32(1.0))).q1)
     2.25
