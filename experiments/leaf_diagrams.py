@@ -63,12 +63,11 @@ def draw_residual(data: mf.LeafDiagram, left: Axes, right: Axes) -> None:
 
 def draw_leaky(data: mf.LeafDiagram, left: Axes, right: Axes) -> None:
     """chi_1 with sigma_w^2 = 2 / (1 + a^2), beyond which the variance has no fixed point; and q*."""
-    data.plot(left)
     slope = np.linspace(data.y[0], data.y[-1], 200)
     for ax in (left, right):
         ax.plot(np.sqrt(2 / (1 + slope**2)), slope, "k", lw=1.8, label=r"$\sigma_w^2 = 2 / (1 + a^2)$")
+    data.plot(left)
     left.set(title="Leaky ReLU, $\\sigma_b = 0.3$", ylabel="slope $a$")
-    left.legend(loc="upper right", fontsize="small")
     with np.errstate(invalid="ignore"):
         log_q = np.where(np.isfinite(data.q_star), np.log10(data.q_star), np.nan)
     right.patch.set(facecolor="0.93", hatch="///", edgecolor="0.6")
