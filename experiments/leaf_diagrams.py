@@ -48,7 +48,7 @@ def draw_dropout(data: mf.LeafDiagram, left: Axes, right: Axes) -> None:
     right.figure.colorbar(shown, ax=right, extend="max").set_label(r"$\xi_c$ (layers)")
     with_dropout = data.y > 0
     right.plot(data.x[np.argmax(data.xi_c, 1)][with_dropout], data.y[with_dropout], "w.", label=r"largest $\xi_c$")
-    right.legend(loc="upper left", fontsize="small")
+    right.legend(loc="upper right", fontsize="small", facecolor="0.4", labelcolor="white")
     right.set(xlabel=r"$\sigma_w$", ylabel="drop rate", title=r"Dropout bounds $\xi_c$")
 
 

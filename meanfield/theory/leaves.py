@@ -100,11 +100,16 @@ def _with_own_kinks(before: Any, after: Any) -> Any:
     same = list(after.params.values()) == list(before.params.values()) if not is_traced((before, after)) else False
     if same or not after.params:
         return after
-    if after.name in NAMED:
+    if _is_named(after):
         return replace(after, kinks=NAMED[after.name](**after.params).kinks)
     if is_traced(after.params) or not _is_expression(after):
         return after
     return activation(after.name, **after.params)
+
+
+def _is_named(phi: Activation) -> bool:
+    """Whether an activation is what its name says."""
+    return phi.name in NAMED and NAMED[phi.name]().fn is phi.fn
 
 
 def _is_expression(phi: Activation) -> bool:
@@ -123,7 +128,7 @@ def to_json(block: Block) -> str:
 
     >>> import meanfield as mf
     >>> to_json(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3) >> mf.LayerNorm())[:64]
-    '{"block": "Serial", "blocks": [{"block": "Activate", "phi": {"act'
+    '{"type": "Serial", "blocks": [{"type": "Activate", "phi": {"activ'
     """
     check_block(block)
     return json.dumps(_plain(block))
@@ -148,10 +153,10 @@ def from_json(text: str) -> Block:
 
 def _plain(part: Any) -> Any:
     if isinstance(part, Block):
-        return {"block": type(part).__name__} | {f.name: _plain(getattr(part, f.name)) for f in fields(part)}  # type: ignore[arg-type]
+        return {"type": type(part).__name__} | {f.name: _plain(getattr(part, f.name)) for f in fields(part)}  # type: ignore[arg-type]
     if isinstance(part, Activation):
         params = {k: _plain(v) for k, v in part.params.items()}
-        if part.name not in NAMED and not _is_expression(part):
+        if not (_is_named(part) or _is_expression(part)):
             raise InputError(f"activation={part!r} is a callable; only names and expressions have a JSON form")
         return {"activation": part.name, "params": params}
     if isinstance(part, (tuple, list)):
@@ -173,9 +178,9 @@ def _built(part: Any) -> Any:
     if "activation" in part:
         return activation(part["activation"], **part.get("params", {}))
     known = _classes()
-    if part.get("block") not in known:
-        raise InputError(f"block={part.get('block')!r} is unknown; the blocks are {', '.join(sorted(known))}")
-    return known[part["block"]](**{name: _built(value) for name, value in part.items() if name != "block"})
+    if part.get("type") not in known:
+        raise InputError(f"type={part.get('type')!r} is no block; the blocks are {', '.join(sorted(known))}")
+    return known[part["type"]](**{name: _built(value) for name, value in part.items() if name != "type"})
 
 
 def _classes() -> dict[str, type[Block]]:
