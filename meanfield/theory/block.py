@@ -75,7 +75,7 @@ class Pointwise(Block):
 
     def __call__(self, kernel: Kernel) -> Kernel:
         if not kernel.gaussian:
-            raise InputError(f"block={self!r} follows a block that leaves no Gaussian; put a Dense between them")
+            raise InputError(f"block={self!r} meets pre-activations that are not Gaussian; put a Dense before it")
         if jnp.ndim(kernel.q1):
             return jax.vmap(self)(kernel.settled())
         after = self.pair(kernel)
@@ -181,7 +181,12 @@ class Serial(Block):
     blocks: tuple[Block, ...]
 
     def __call__(self, kernel: Kernel) -> Kernel:
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks):
+            if i and isinstance(block, Pointwise) and not (kernel.gaussian or kernel.sphere):
+                before = self.blocks[i - 1]
+                raise InputError(
+                    f"block={block!r} follows {before!r}, which leaves no Gaussian; put a Dense between them"
+                )
             kernel = block(kernel)
         return kernel
 

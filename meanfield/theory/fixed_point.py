@@ -82,7 +82,7 @@ def fixed_point(block: Block, q0: Any = 1.0) -> FixedPoint:
     if has_more_state(block):
         return _by_state(block, q0)
     # Three programs, of which the second is the same for all activations.
-    return _correlation(block, _variance(_alone(block), q0))
+    return _correlation(block, reached(block, q0))
 
 
 def variance(block: Block, q: Array) -> Array:
@@ -102,6 +102,11 @@ def scan_grid(dtype: Any) -> np.ndarray:
     low = -28 if dtype == np.float64 else -12
     coarse = np.arange(low, -8, 0.25), np.arange(-8, 10, 0.05), np.arange(10, 16.01, 0.25)
     return 10.0 ** np.concatenate(coarse)
+
+
+def reached(block: Block, q0: Any) -> Variances:
+    """The variance half of `fixed_point`, on the host: q* and its status, without the cost of pairs."""
+    return _variance(_alone(block), q0)
 
 
 class Variances(NamedTuple):

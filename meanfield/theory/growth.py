@@ -12,11 +12,11 @@ from jax import Array
 from ..errors import InputError
 from .block import Block, alone, check_block
 from .blocks.residual import Residual
-from .fixed_point import chi_perpendicular, fixed_point, variance
+from .fixed_point import chi_perpendicular, reached, variance
 from .precision import host_float64, is_traced
 from .result import Result
 from .state import has_more_state
-from .status import GrowthLaw
+from .status import GrowthLaw, Status
 
 _BOUNDED, _POWER, _EXPONENTIAL, _FASTER = range(4)
 # Asymptotic series here are in powers of q^(-1/2), which halve from one of these to the next.
@@ -62,7 +62,7 @@ def growth(block: Block, q0: float = 1.0) -> Growth:
         raise InputError("growth extrapolates numbers: call it outside jit, grad and vmap")
     if has_more_state(block):
         raise InputError(f"block={block!r} has a state of more than a variance; see its growth in mf.trajectory")
-    if str(fixed_point(block, q0).status) != "diverges":
+    if Status(reached(block, q0).status) != "diverges":
         return _law(_BOUNDED)
     exact = isinstance(block, Residual) and float(block.skip) == 1.0
     q = _HIGH if exact else _LOW

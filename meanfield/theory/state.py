@@ -33,6 +33,11 @@ def has_more_state(block: Block) -> bool:
 
 def leaves_gaussian(block: Block) -> bool:
     """Whether Gaussian pre-activations leave a block Gaussian."""
+    last = block
+    while isinstance(last, Serial) and last.blocks:
+        last = last.blocks[-1]
+    if isinstance(last, (Dense, Convolution)):
+        return True
     one = jnp.ones(())
     start = Kernel(one, one, within=one, equal=True) if holds(block, "couples") else Kernel.single(one)
     return jax.eval_shape(block, start).gaussian
@@ -141,7 +146,9 @@ def pairs_apart(block: Block, state: Array, chaotic: Array, chi_1: Array) -> tup
     system = jnp.where(usable, system, jnp.eye(2, dtype=pair.dtype))
     pair = pair + jnp.linalg.solve(system, f(block, state, pair) - pair)
     chi_c = slowest(jax.jacfwd(partial(f, block, state))(pair))
-    gap = jnp.where(jnp.isnan(chi_c), jnp.nan, jnp.minimum(pair[0], state[0]))
+    # What a block does not know of pairs has no slope either.
+    chi_c = jnp.where(jnp.isnan(pair[0]), jnp.nan, chi_c)
+    gap = jnp.minimum(pair[0], state[0])
     return jnp.where(chaotic, gap, 0.0), jnp.where(chaotic, chi_c, chi_1)
 
 

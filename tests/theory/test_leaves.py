@@ -71,12 +71,18 @@ def test_a_critical_leaf_of_an_mlp_is_its_critical_point():
     by_w = mf.solve_critical(mf.MLP("erf", 1.0, 0.3), "sigma_w")
     assert by_w.value == pytest.approx(float(known.sigma_w), rel=1e-11)
     assert by_w.q_star == pytest.approx(float(known.q_star), rel=1e-10) and bool(by_w.stable)
+
+
+@pytest.mark.slow
+def test_a_critical_bias_and_a_limit():
+    known = mf.critical("erf", sigma_b=0.3)
     by_b = mf.solve_critical(mf.MLP("erf", float(known.sigma_w), 1.0), "sigma_b", bracket=(0.0, 2.0))
     assert by_b.value == pytest.approx(0.3, rel=1e-9)
     limit = mf.solve_critical(mf.MLP("erf", 1.0, 0.0), "sigma_w")
     assert str(limit.status) == "limit_q0" and limit.value**2 == pytest.approx(np.pi / 4, rel=1e-11)
 
 
+@pytest.mark.slow
 def test_a_critical_branch_scale():
     block = mf.Residual(mf.MLP("erf", 2.0, 0.1), scale=1.0, skip=0.9)
     point = mf.solve_critical(block, "scale", bracket=(0.01, 3.0))
@@ -89,9 +95,9 @@ def test_a_critical_branch_scale():
 
 def test_a_diagram_over_leaves_is_its_points():
     block = mf.Activate("erf") >> mf.Dropout(0.1) >> mf.Dense(1.0, 0.2)
-    x, y = [0.8, 1.5, 2.0], [0.0, 0.3]
+    x, y = [0.8, 1.5], [0.0, 0.3]
     grid = mf.phase_diagram(block, x=("sigma_w", x), y=("rate", y))
-    for i, j in np.ndindex(2, 3):
+    for i, j in np.ndindex(2, 2):
         at = mf.with_leaf(mf.with_leaf(block, "sigma_w", x[j]), "rate", y[i])
         point = mf.fixed_point(at)
         for name in ("q_star", "c_star", "chi_1", "chi_q", "xi_c"):
