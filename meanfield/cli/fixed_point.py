@@ -26,6 +26,7 @@ MEANINGS = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this verb's options."""
     options.activation(parser)
+    options.architecture(parser)
     options.sigmas(parser)
     parser.add_argument("--q0", type=options.number, metavar="Q", help="variance to iterate from (default 1)")
     options.json_flag(parser)
@@ -36,13 +37,19 @@ def run(args: argparse.Namespace) -> int:
     environment.use_compilation_cache()
     import meanfield as mf
 
-    block = mf.MLP(options.phi(args), sigma_w=args.sigma_w, sigma_b=args.sigma_b)
+    block = options.block(args, sigma_w=args.sigma_w, sigma_b=args.sigma_b)
     found = mf.fixed_point(block, **options.given(q0=args.q0))
     if args.json:
-        inputs = {"activation": args.activation, "sigma_w": args.sigma_w, "sigma_b": args.sigma_b}
+        inputs = {
+            "activation": args.activation,
+            "architecture": args.architecture,
+            "sigma_w": args.sigma_w,
+            "sigma_b": args.sigma_b,
+        }
         show.print_json(inputs | show.plain(found))
         return 0
-    title = f"{args.activation}, sigma_w = {args.sigma_w:g}, sigma_b = {args.sigma_b:g}: {found.phase}"
+    network = args.activation if args.architecture == "mlp" else f"{args.architecture} {args.activation}"
+    title = f"{network}, sigma_w = {args.sigma_w:g}, sigma_b = {args.sigma_b:g}: {found.phase}"
     rows = [(name, getattr(found, name), meaning) for name, meaning in MEANINGS.items()]
     show.print_quantities(title, rows)
     return 0

@@ -48,6 +48,28 @@ def phi(args: argparse.Namespace) -> Any:
     return mf.activation(args.activation, **values)
 
 
+def architecture(parser: argparse.ArgumentParser) -> None:
+    """Add --architecture and --set, the values of its leaves."""
+    names = "residual, layer_norm, pre_ln_residual, batch_norm, weight_standardized, dropout, noise, conv, glu"
+    parser.add_argument("--architecture", metavar="NAME", default="mlp", help=f"mlp (default), {names}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="LEAF=VALUE", help="a leaf of its block, as rate=0.2 or scale=0.5"
+    )
+
+
+def block(args: argparse.Namespace, **leaves: float) -> Any:
+    """The block of --architecture around ACTIVATION, its leaves as --set and the caller say."""
+    import meanfield as mf
+
+    for item in args.set:
+        name, _, value = item.partition("=")
+        try:
+            leaves[name.strip()] = float(value)
+        except ValueError:
+            raise InputError(f"--set {item!r}: give LEAF=VALUE with a number, as in --set rate=0.2") from None
+    return mf.architecture(args.architecture, phi(args), **leaves)
+
+
 def sigmas(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add --sigma-w and --sigma-b, one number each."""
     parser.add_argument("--sigma-w", type=number, required=required, metavar="S", help="std of the weights x fan_in")
@@ -103,6 +125,15 @@ def span(option: str, words: list[str] | None) -> tuple[float, float, int] | Non
         raise InputError(
             f"{option} {' '.join(words)}: give LO HI N, two numbers and how many points, as in {option} 0.5 4 300"
         ) from None
+
+
+def leaf_span(option: str, words: list[str] | None) -> tuple[str, tuple[float, float, int]] | None:
+    """(leaf, range) from the four words after `option`.
+
+    >>> leaf_span("--y", ["rate", "0", "0.5", "26"])
+    ('rate', (0.0, 0.5, 26))
+    """
+    return None if words is None else (words[0], span(option, words[1:]))  # type: ignore[return-value]
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,40 +17,121 @@ from ..gaussian.moments import moments, sampled
 from ..gaussian.named import activation
 from ..gaussian.pairs import pair_moments
 from .kernel import Kernel
+from .sphere import on_sphere
 
 
 class Block:
-    """What every block is: a frozen pytree with `__call__(kernel) -> kernel`."""
+    """What every block is: a frozen pytree with `__call__(kernel) -> kernel`; `a >> b` is b after a.
+
+    A block of your own is a registered dataclass that inherits this, with its hyperparameters as fields. What others
+    must know of it, as class attributes:
+
+    fresh   : what leaves it comes through random weights of its own, so that it is independent of what came in
+    noisy   : two equal inputs leave it apart
+    couples : it couples the members of an input (examples of a batch, tokens of a sequence)
+    """
+
+    fresh: ClassVar[bool] = False
+    noisy: ClassVar[bool] = False
+    couples: ClassVar[bool] = False
 
     def __call__(self, kernel: Kernel) -> Kernel:
         raise NotImplementedError
 
+    def check(self) -> None:
+        """InputError where a hyperparameter is illegal; what is named sigma is a standard deviation."""
+        for part in fields(self):  # type: ignore[arg-type]
+            if part.name.startswith("sigma"):
+                check_sigma(part.name, getattr(self, part.name))
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Activate(Block):
-    """An activation: q -> E[phi^2], gap -> the normalized half squared distance of the outputs (Poole et al. 2016).
+    def __rshift__(self, following: Block) -> Serial:
+        if not isinstance(following, Block):
+            return NotImplemented
+        parts = [b.blocks if type(b) is Serial else (b,) for b in (self, following)]
+        return Serial((*parts[0], *parts[1]))
 
-    >>> relu = Activate(activation("relu"))
-    >>> float(relu(Kernel.single(jnp.float32(2.0))).q1.round(5))
-    1.0
-    """
 
-    phi: Activation
+def holds(block: Block, trait: str) -> bool:
+    """Whether a block, or one inside it, is `fresh`, `noisy` or `couples`."""
+    return any(getattr(part, trait) for part in every(block))
+
+
+def every(part: Any) -> Iterator[Block]:
+    """A block and all blocks inside it."""
+    if isinstance(part, Block):
+        yield part
+        part = [getattr(part, f.name) for f in fields(part)]  # type: ignore[arg-type]
+    if isinstance(part, (tuple, list)):
+        for inner in part:
+            yield from every(inner)
+
+
+class Pointwise(Block):
+    """A block that acts on each channel, position and member alone: what it does to one pair, `pair`, says it all."""
+
+    def pair(self, kernel: Kernel) -> Kernel:
+        """The kernel after the block of a Gaussian pair: scalar arrays, and no members to look after."""
+        raise NotImplementedError
 
     def __call__(self, kernel: Kernel) -> Kernel:
         if not kernel.gaussian:
-            raise InputError(f"block={self!r} follows a block that leaves no Gaussian; put a Dense between them")
+            raise InputError(f"block={self!r} meets pre-activations that are not Gaussian; put a Dense before it")
+        if jnp.ndim(kernel.q1):
+            return jax.vmap(self)(kernel.settled())
+        after = self.pair(kernel)
+        return after if kernel.within is None else after.replace(**self._members(kernel))
+
+    def _members(self, kernel: Kernel) -> dict[str, Array | None]:
+        def inside(gap: Array) -> Array:
+            return self.pair(Kernel(kernel.q1, kernel.q1, gap)).gap
+
+        if kernel.infinitesimal:
+            within, slope = jax.jvp(inside, (kernel.within,), (jnp.ones_like(kernel.within),))
+            return {"within": within, "across": slope * kernel.across}
+        return {
+            "within": inside(kernel.within),
+            "across": None if kernel.across is None else inside(kernel.across),
+        }
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Activate(Pointwise):
+    """An activation: q -> E[phi^2], gap -> the normalized half squared distance of the outputs (Poole et al. 2016).
+
+    phi is what `mf.activation` takes.
+
+    >>> float(Activate("relu")(Kernel.single(jnp.float32(2.0))).q1.round(5))
+    1.0
+    """
+
+    phi: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "phi", as_activation(self.phi))
+
+    def __call__(self, kernel: Kernel) -> Kernel:
+        return on_sphere(self.phi, kernel) if kernel.sphere else super().__call__(kernel)
+
+    def pair(self, kernel: Kernel) -> Kernel:
+        """`Pointwise.pair`."""
         first = moments(self.phi, kernel.q1)
+        known = {"error": first.error, "m1": first.mean, "gaussian": False}
         if kernel.gap is None or kernel.infinitesimal:
             gap = None if kernel.gap is None else first.slope * kernel.gap
-            return kernel.replace(q1=first.second, q2=first.second, gap=gap, error=first.error, gaussian=False)
-        second = first.second if kernel.equal else moments(self.phi, kernel.q2).second
+            return kernel.replace(q1=first.second, q2=first.second, gap=gap, m2=first.mean, **known)
+        second = first if kernel.equal else moments(self.phi, kernel.q2)
         length = kernel.length
         e = jnp.where(length > 0, kernel.gap / jnp.where(length > 0, length, 1.0), 0.0)
         apart = pair_moments(self.phi, kernel.q1, kernel.q2, e, kernel.equal).distance
-        out = first.second if kernel.equal else jnp.sqrt(first.second * second)
-        return kernel.replace(q1=first.second, q2=second, gap=out * apart, error=first.error, gaussian=False)
+        out = first.second if kernel.equal else jnp.sqrt(first.second * second.second)
+        return kernel.replace(q1=first.second, q2=second.second, gap=out * apart, m2=second.mean, **known)
+
+
+def as_activation(phi: Any) -> Any:
+    """`activation` of what a user may type; what a pytree may hold instead passes."""
+    typed = isinstance(phi, str) or (callable(phi) and not isinstance(phi, (Activation, type)))
+    return activation(phi) if typed else phi
 
 
 @jax.tree_util.register_dataclass
@@ -67,18 +148,22 @@ class Dense(Block):
 
     sigma_w: Any = 1.0
     sigma_b: Any = 0.0
+    fresh: ClassVar[bool] = True
 
     def __call__(self, kernel: Kernel) -> Kernel:
-        w_var, b_var = jnp.square(self.sigma_w), jnp.square(self.sigma_b)
-        a1, a2 = w_var * kernel.q1, w_var * kernel.q2
-        gap = None
-        if kernel.gap is not None:
-            gap = w_var * kernel.gap
-            if not kernel.equal:
-                gap = gap + _cross(a1, a2, b_var)
-        eps = jnp.finfo(jnp.result_type(a1)).eps
-        error = w_var * kernel.error + 4 * eps * (a1 + b_var)
-        return kernel.replace(q1=a1 + b_var, q2=a2 + b_var, gap=gap, error=error, gaussian=True)
+        return biased(kernel.scaled(self.sigma_w), self.sigma_b)
+
+
+def biased(kernel: Kernel, sigma_b: Any) -> Kernel:
+    """The kernel behind random weights and a bias: Gaussian, of no mean over the channels."""
+    b_var = jnp.square(sigma_b)
+    a1, a2, gap = kernel.q1, kernel.q2, kernel.gap
+    if gap is not None and not kernel.equal:
+        gap = gap + _cross(a1, a2, b_var)
+    eps = jnp.finfo(jnp.result_type(a1)).eps
+    error = kernel.error + 4 * eps * (a1 + b_var)
+    none = jnp.zeros_like(a1)
+    return kernel.replace(q1=a1 + b_var, q2=a2 + b_var, gap=gap, error=error, gaussian=True, m1=none, m2=none)
 
 
 def _cross(a1: Array, a2: Array, b: Array) -> Array:
@@ -91,12 +176,17 @@ def _cross(a1: Array, a2: Array, b: Array) -> Array:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Serial(Block):
-    """Blocks one after the other."""
+    """Blocks one after the other; `a >> b` makes one."""
 
     blocks: tuple[Block, ...]
 
     def __call__(self, kernel: Kernel) -> Kernel:
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks):
+            if i and isinstance(block, Pointwise) and not (kernel.gaussian or kernel.sphere):
+                before = self.blocks[i - 1]
+                raise InputError(
+                    f"block={block!r} follows {before!r}, which leaves no Gaussian; put a Dense between them"
+                )
             kernel = block(kernel)
         return kernel
 
@@ -110,14 +200,17 @@ def MLP(phi: str | Callable | Activation, sigma_w: Any, sigma_b: Any = 0.0) -> S
     >>> MLP("tanh", sigma_w=1.5, sigma_b=0.3).blocks[1]
     Dense(sigma_w=1.5, sigma_b=0.3)
     """
-    check_sigma("sigma_w", sigma_w)
-    check_sigma("sigma_b", sigma_b)
-    return Serial((Activate(activation(phi)), Dense(sigma_w, sigma_b)))
+    block = Activate(phi) >> Dense(sigma_w, sigma_b)
+    check_block(block)
+    return block
 
 
 def alone(block: Block) -> Block:
     """The block as a single input sees it: activations by samples of them, which one program serves (see `sampled`)."""
-    dtype = jnp.result_type(*jax.tree.leaves(block))
+    if holds(block, "couples"):
+        # Members of an input are pairs.
+        return block
+    dtype = jnp.result_type(float, *jax.tree.leaves(block))
 
     def one(part: Any) -> Any:
         return sampled(part, dtype) if isinstance(part, Activation) else part
@@ -150,10 +243,8 @@ def check_one_sigma(name: str, value: Any) -> None:
 
 
 def check_block(block: Any) -> None:
-    """InputError unless block is a `Block` whose sigmas are legal."""
+    """InputError unless block is a `Block` whose hyperparameters are legal."""
     if not isinstance(block, Block):
         raise InputError(f"block={block!r} is not a block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")
-    for part in jax.tree.leaves(block, is_leaf=lambda b: isinstance(b, Dense)):
-        if isinstance(part, Dense):
-            check_sigma("sigma_w", part.sigma_w)
-            check_sigma("sigma_b", part.sigma_b)
+    for part in every(block):
+        part.check()

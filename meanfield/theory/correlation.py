@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from .block import Block
 from .kernel import Kernel
+from .roots import attach
 
 _ITERATIONS = 60
 
@@ -86,3 +87,32 @@ def _fixed_gap_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Array]
     there = jnp.where(chaotic, gap, 0.5 * q)
     d_slope = jax.jvp(slope_at_gap, (block, q, there), (d_block, d_q, d_gap))[1]
     return (gap, chi_c), (d_gap, jnp.where(chaotic, d_slope, d_chi_1))
+
+
+def noisy_gap(block: Block, q: Array) -> tuple[Array, Array]:
+    """The fixed gap at variance q of a block that leaves equal inputs apart, and chi_c there.
+
+    gap' - gap is positive at 0 and concave in the gap, since the correlation map is convex in c on [0, 1]: it has one
+    root, to which Newton's method descends from c = 0 without overshooting; a bracket guards its rounding.
+    Differentiable by the implicit function theorem.
+    """
+    held = lax.stop_gradient((block, q))
+
+    def step(state: tuple) -> tuple:
+        i, lo, hi, gap, _ = state
+        value, slope = jax.jvp(lambda gap: _gap_excess(gap, *held), (gap,), (jnp.ones_like(gap),))
+        lo, hi = jnp.where(value > 0, gap, lo), jnp.where(value > 0, hi, gap)
+        trial = gap - value / slope
+        new = jnp.where((trial >= lo) & (trial <= hi), trial, (lo + hi) / 2)
+        new = jnp.where(value == 0, gap, new)
+        return i + 1, lo, hi, new, jnp.abs(new - gap) <= 4 * jnp.finfo(gap.dtype).eps * gap
+
+    start = held[1]
+    state = (jnp.int32(0), 0 * start, start, start, jnp.array(False))
+    gap = lax.while_loop(lambda state: (state[0] < _ITERATIONS) & ~state[-1], step, state)[3]
+    gap = attach(_gap_excess, gap, block, q)
+    return gap, slope_at_gap(block, q, gap)
+
+
+def _gap_excess(gap: Array, block: Block, q: Array) -> Array:
+    return next_gap(block, q, gap) - gap

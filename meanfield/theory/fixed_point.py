@@ -12,12 +12,13 @@ import numpy as np
 from jax import Array, lax
 
 from ..errors import InputError
-from .block import Block, alone, check_block
-from .correlation import fixed_gap
+from .block import Block, alone, check_block, holds
+from .correlation import fixed_gap, noisy_gap
 from .kernel import Kernel
 from .precision import host_float64, is_traced
 from .result import Result
 from .roots import attach, bracketed_newton, brackets, significant_signs
+from .state import germ, has_more_state, next_state, padded, pairs_apart, settle, slowest, uncorrelated
 from .status import Phase, Status
 
 _CONVERGED, _ZERO, _INVARIANT, _DIVERGES, _CYCLES = range(5)
@@ -62,7 +63,11 @@ def fixed_point(block: Block, q0: Any = 1.0) -> FixedPoint:
 
     q* = V(q*), chi_1 = d gap'/d gap at gap 0, c* the stable fixed point of the correlation map (Poole et al. 2016),
     xi = -1/ln chi (Schoenholz et al. 2017). For an MLP chi_1 = sigma_w^2 E[phi'^2]. Differentiable in every leaf of the
-    block, under jit and vmap. Raises InputError for an illegal sigma or q0; where the theory defines no number it is
+    block, under jit and vmap. Where a block leaves equal inputs apart (dropout, noise), c* < 1 in every phase, chi_c is
+    the slope at c*, and chi_1, which says the phase, is what a gradient sees. Blocks that couple a batch or tokens are
+    followed by iteration; all_q then lists the fixed point reached, and chi_q is their slowest decay.
+
+    Raises InputError for an illegal sigma or q0; where the theory defines no number it is
     NaN and `status` says why. Float64 on the host: q* to 1e-12 relative, or what its conditioning
     2^-52 / |1 - chi_q| allows.
 
@@ -74,6 +79,8 @@ def fixed_point(block: Block, q0: Any = 1.0) -> FixedPoint:
     check_block(block)
     if not is_traced(q0) and not (np.ndim(q0) == 0 and np.isfinite(q0) and q0 >= 0):
         raise InputError(f"q0={q0} must be a finite variance >= 0")
+    if has_more_state(block):
+        return _by_state(block, q0)
     # Three programs, of which the second is the same for all activations.
     return _correlation(block, fixed_variance(block, q0))
 
@@ -84,7 +91,9 @@ def fixed_variance(block: Block, q0: Any = 1.0) -> Variances:
 
 
 def variance(block: Block, q: Array) -> Array:
-    """V(q): the variance one block later."""
+    """V(q): the variance one block later; of an input with uncorrelated members where the block couples them."""
+    if holds(block, "couples"):
+        return next_state(block, uncorrelated(q))[0]
     return block(Kernel.single(q)).q1
 
 
@@ -117,6 +126,8 @@ class Variances(NamedTuple):
 
 def solve(block: Block, q0: Array) -> FixedPoint:
     """`fixed_point` in the arguments' own dtype, without checks."""
+    if has_more_state(block):
+        return solve_by_state(block, jnp.asarray(q0))
     return solve_correlation(block, solve_variance(alone(block), jnp.asarray(q0)))
 
 
@@ -271,8 +282,33 @@ def depth_scale(chi: Array) -> Array:
 
 def solve_correlation(block: Block, v: Variances) -> FixedPoint:
     """c* and what follows from it."""
-    gap, chi_c = fixed_gap(block, v.q, v.chi_1, v.chaotic)
+    if holds(block, "noisy"):
+        gap, chi_c = noisy_gap(block, v.q)
+    else:
+        gap, chi_c = fixed_gap(block, v.q, v.chi_1, v.chaotic)
     return assemble(v, gap / jnp.where(v.q > 0, v.q, 1.0), chi_c)
+
+
+def solve_by_state(block: Block, q0: Array) -> FixedPoint:
+    """`fixed_point` of a block whose state is more than a variance, in the arguments' own dtype."""
+    q0 = jnp.asarray(q0)
+    state, status = settle(block, q0)
+    known = (status == _CONVERGED) | (status == _INVARIANT)
+    state = jnp.where(known, state, jnp.where(status == _ZERO, 0.0, uncorrelated(jnp.ones_like(q0))))
+    chi_1 = germ(block, state)
+    flow = jax.jacfwd(partial(next_state, block))(state)
+    # The mean over the channels follows at once; variance and members decay together.
+    chi_q = slowest(flow[:2, :2])
+    eps = jnp.finfo(q0.dtype).eps
+    error = jnp.where(known, 64 * eps * state[0] / jnp.maximum(jnp.abs(1 - chi_q), eps), 0.0)
+    phase = _phase(chi_1, jnp.zeros_like(chi_1), status, known | (status == _ZERO))
+    chaotic = known & (phase == 2)
+    q_star = jnp.where(known | (status == _ZERO), state[0], jnp.where(status == _DIVERGES, jnp.inf, state[0]))
+    gap, chi_c = pairs_apart(block, state, chaotic, chi_1)
+    codes = (code.astype(jnp.int8) for code in (status, phase))
+    every = padded(jnp.where(known, state[0], jnp.nan)), padded(jnp.where(known, chi_q, jnp.nan))
+    v = Variances(q_star, state[0], *codes, chaotic, chi_1, chi_q, error, *every)
+    return assemble(v, gap / jnp.where(state[0] > 0, state[0], 1.0), chi_c)
 
 
 def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
@@ -293,7 +329,7 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
         chi_1_minus_1=where(known, v.chi_1 - 1),
         chi_c=where(pair, chi_c),
         chi_q=where(known, v.chi_q),
-        xi_c=where(pair, jnp.where(invariant, jnp.inf, depth_scale(chi_c))),
+        xi_c=where(pair, jnp.where(invariant & (e == 0), jnp.inf, depth_scale(chi_c))),
         xi_q=where(known, jnp.where(invariant, jnp.inf, depth_scale(v.chi_q))),
         xi_grad=where(known, depth_scale(v.chi_1)),
         phase=Phase(v.phase),
@@ -305,3 +341,4 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
 
 
 _alone, _variance, _correlation = (host_float64(part) for part in (alone, solve_variance, solve_correlation))
+_by_state = host_float64(solve_by_state)

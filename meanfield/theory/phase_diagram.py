@@ -19,11 +19,13 @@ from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from ..progress import bar
-from .block import Activate, Block, Dense, Serial, check_block
+from .block import MLP, Activate, Block, Dense, Serial, check_block
 from .correlation import fixed_gap
 from .critical import EdgeOfChaos, line_at
 from .fixed_point import FixedPoint, assemble, solve, solve_variance
 from .grid import fetch, in_chunks, pairs, variances
+from .leaf_grid import LeafDiagram, leaf_diagram
+from .leaves import Path as LeafPath
 from .precision import in_float64, local_devices
 from .ranges import values_of
 from .result import Result
@@ -34,6 +36,7 @@ from .table import table_of
 CHUNK = 256
 TILE = 40_000
 _FEW, _AT_ONCE = 16, 8
+_SIGMA_W, _SIGMA_B = (0.5, 4.0, 300), (0.0, 1.0, 250)
 
 
 @jax.tree_util.register_dataclass
@@ -106,11 +109,14 @@ class PhaseDiagram(Result):
 
 def phase_diagram(
     phi_or_block: str | Callable | Activation | Block,
-    sigma_w: Any = (0.5, 4.0, 300),
-    sigma_b: Any = (0.0, 1.0, 250),
+    sigma_w: Any = _SIGMA_W,
+    sigma_b: Any = _SIGMA_B,
     q0: float = 1.0,
     progress: bool | None = None,
-) -> PhaseDiagram:
+    *,
+    x: tuple[LeafPath, Any] | None = None,
+    y: tuple[LeafPath, Any] | None = None,
+) -> PhaseDiagram | LeafDiagram:
     """The phase diagram of an activation, or of an MLP block: every fixed-point field at every (sigma_b, sigma_w).
 
     Each range is (lo, hi, n) or an array of values. Poole et al. (2016), Schoenholz et al. (2017). Moments are
@@ -119,11 +125,16 @@ def phase_diagram(
     draws a bar (None: where standard error is a terminal and there are many tiles). Raises InputError for a negative
     sigma or an empty range.
 
+    Of any other block, or over any two leaves, x=(leaf, values) and y=(leaf, values), it is a `LeafDiagram`: see
+    `meanfield.theory.leaf_grid.leaf_diagram`. x is then sigma_w and y is sigma_b of every layer where not given.
+
     >>> import meanfield as mf
     >>> grid = mf.phase_diagram("tanh", sigma_w=[1.0, 1.5, 2.0], sigma_b=[0.1])
     >>> grid.phase[0]
     Phase(['ordered' 'chaotic' 'chaotic'])
     """
+    if x is not None or y is not None or not _is_mlp(phi_or_block):
+        return _over_leaves(phi_or_block, x or ("sigma_w", sigma_w), y or ("sigma_b", sigma_b), q0)
     phi = _activation_of(phi_or_block)
     axes = {"sigma_w": values_of("sigma_w", sigma_w), "sigma_b": values_of("sigma_b", sigma_b)}
     for name, values in axes.items():
@@ -136,13 +147,25 @@ def phase_diagram(
     return PhaseDiagram(**axes, **grid, critical_line=line, activation=phi.name)
 
 
+def _is_mlp(given: Any) -> bool:
+    if not isinstance(given, Block):
+        return True
+    return isinstance(given, Serial) and [type(b) for b in given.blocks] == [Activate, Dense]
+
+
+def _over_leaves(given: Any, x: tuple[LeafPath, Any], y: tuple[LeafPath, Any], q0: float) -> LeafDiagram:
+    """The slower way, which takes any block; its default grids are as much coarser."""
+    coarse = {id(_SIGMA_W): (0.5, 4.0, 36), id(_SIGMA_B): (0.0, 1.0, 25)}
+    x, y = ((leaf, coarse.get(id(values), values)) for leaf, values in (x, y))
+    block = given if isinstance(given, Block) else MLP(given, sigma_w=1.0, sigma_b=0.0)
+    return leaf_diagram(block, x, y, q0)
+
+
 def _activation_of(given: Any) -> Activation:
     if not isinstance(given, Block):
         return activation(given)
     check_block(given)
-    if isinstance(given, Serial) and [type(b) for b in given.blocks] == [Activate, Dense]:
-        return given.blocks[0].phi
-    raise InputError(f"block={given!r}: phase diagrams are drawn over the sigmas of mf.MLP(phi, sigma_w, sigma_b)")
+    return given.blocks[0].phi
 
 
 @in_float64

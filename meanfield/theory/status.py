@@ -97,3 +97,12 @@ class CriticalStatus(Labels):
 
     code: Any
     words: ClassVar = ("found", "none", "limit_q0", "scale_invariant")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False, repr=False)
+class GrowthLaw(Labels):
+    """How the variance grows with depth: not at all, as a power, exponentially, or faster."""
+
+    code: Any
+    words: ClassVar = ("bounded", "power", "exponential", "superexponential")

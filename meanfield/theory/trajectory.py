@@ -11,13 +11,13 @@ import numpy as np
 from jax import Array, lax
 
 from ..errors import InputError
-from .block import Block, check_block
+from .block import Block, check_block, holds
 from .deep import stretch as by_table
 from .deep import table_for
-from .fixed_point import chi_perpendicular
 from .kernel import Kernel
 from .precision import host_float64, is_traced
 from .result import Result
+from .state import leaves_gaussian
 
 _STRETCH, _EXACT = 32, 256
 
@@ -30,6 +30,8 @@ class Trajectory(Result):
     q1, q2 : variances of the two inputs; c, one_minus_c : their correlation, the latter with all its digits
     chi    : perpendicular susceptibility at q1: a squared gradient's factor over layers l..L is the product
     chi_c  : d gap'/d gap at the pair's own gap
+    chi_relative : chi q1 / q1 one block later: the factor of a relative difference, also where q1 leaves the floats
+    c_within : correlation of two members of an input (tokens, a batch), where the block couples them; else None
     """
 
     q1: Any
@@ -38,6 +40,8 @@ class Trajectory(Result):
     one_minus_c: Any
     chi: Any
     chi_c: Any
+    chi_relative: Any
+    c_within: Any = None
 
     def plot(self, ax: Any = None) -> Any:
         """Draw q, 1 - c and chi over the layers; see `meanfield.plots.trajectory`."""
@@ -46,11 +50,13 @@ class Trajectory(Result):
         return draw(self, ax=ax)
 
 
-def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5) -> Trajectory:
+def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_within: Any = 0.0) -> Trajectory:
     """Variances, correlation and susceptibilities of a pair after 0, 1, ..., depth blocks.
 
     q0 holds the two input variances and c0 their correlation: scalars, or arrays of one shape S for many pairs at
-    once. The recursion carries the gap, so that 1 - c keeps its digits however deep (Poole et al. 2016; Schoenholz et
+    once. Where the block couples a batch or tokens, c_within >= 0 is the correlation of two members of an input at the
+    start, c0 that of the same member of two inputs, and two different members have c0 c_within; q0 must then be equal.
+    The recursion carries the gap, so that 1 - c keeps its digits however deep (Poole et al. 2016; Schoenholz et
     al. 2017): right to 1e-13 relative to itself, and to 1e-9 after 256 layers of an activation without closed forms,
     which go by its table. Raises InputError for a depth that is not a positive integer, a negative variance, a
     correlation outside [-1, 1].
@@ -72,23 +78,37 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5) ->
             raise InputError(f"q0={q0!r} must hold two finite variances >= 0")
         if not np.all(np.abs(np.asarray(c0, float)) <= 1):
             raise InputError(f"c0={c0!r} must be a correlation in [-1, 1]")
-    q1, q2, c0 = jnp.broadcast_arrays(q1, q2, c0) if is_traced((q1, q2, c0)) else np.broadcast_arrays(q1, q2, c0)
-    shape = q1.shape
-    pairs = tuple(a.reshape(-1) for a in (q1, q2, c0))
-    equal = not is_traced(pairs) and bool(np.array_equal(q1, q2) and np.all(c0 >= 0))
+    if not is_traced(c_within) and not np.all((np.asarray(c_within, float) >= 0) & (np.asarray(c_within, float) <= 1)):
+        raise InputError(f"c_within={c_within!r} must be a correlation in [0, 1]")
+    every = (q1, q2, c0, c_within)
+    every = jnp.broadcast_arrays(*every) if is_traced(every) else np.broadcast_arrays(*every)
+    shape = every[0].shape
+    pairs = tuple(a.reshape(-1) for a in every)
+    equal = not is_traced(pairs) and bool(np.array_equal(pairs[0], pairs[1]) and np.all(pairs[2] >= 0))
+    if holds(block, "couples"):
+        if not is_traced(pairs) and not equal:
+            raise InputError(
+                f"q0={q0!r}, c0={c0!r}: a block that couples members needs two equal variances and c0 >= 0"
+            )
+        equal = True
     if is_traced((block, pairs)):
-        path = _layers(block, _start(*pairs), length=depth + 1, equal=False)[1]
+        path = _layers(block, _start(block, *pairs, equal), length=depth + 1)[1]
     else:
-        path = _long(block, _start(*(np.asarray(a, np.float64) for a in pairs)), int(depth) + 1, equal)
+        path = _long(block, _start(block, *(np.asarray(a, np.float64) for a in pairs), equal), int(depth) + 1)
     return jax.tree.map(lambda a: a.reshape((depth + 1, *shape)), path)
 
 
-def _start(q1: Any, q2: Any, c0: Any) -> tuple[Any, Any, Any]:
+def _start(block: Block, q1: Any, q2: Any, c0: Any, c_within: Any, equal: bool) -> tuple[Kernel, Any]:
     # 1 - c of a float is exact near 1, so nothing is lost on the way to the gap.
-    return q1, q2, (q1 * q2) ** 0.5 * (1 - c0)
+    members = {}
+    if holds(block, "couples"):
+        members = {"within": q1 * (1 - c_within), "across": q1 * (1 - c0 * c_within)}
+    none = 0 * q1
+    gap = (q1 * q2) ** 0.5 * (1 - c0)
+    return Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members), none
 
 
-def _long(block: Block, state: tuple, length: int, equal: bool) -> Trajectory:
+def _long(block: Block, state: tuple, length: int) -> Trajectory:
     """Stretches of one length, so that every depth runs the same program; a state at rest repeats itself."""
     pieces: list[Trajectory] = []
     table, first = None, 0
@@ -96,44 +116,72 @@ def _long(block: Block, state: tuple, length: int, equal: bool) -> Trajectory:
         before = state
         if first == _EXACT:
             table = table_for(block)
-        state, piece = _stretch(table, block, state, equal)
+        state, piece = _stretch(table, block, state)
         pieces.append(jax.tree.map(lambda a, n=length - first: a[:n], piece))
         first += len(piece.c)
-        if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, state, strict=True)):
+        at_rest = zip(*map(jax.tree.leaves, (before, state)), strict=True)
+        if all(np.array_equal(a, b, equal_nan=True) for a, b in at_rest):
             rest = max(length - first, 0)
             pieces.append(jax.tree.map(lambda a, n=rest: np.repeat(a[-1:], n, 0), piece))
             break
     return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
 
 
-def _stretch(table: Any, block: Block, state: tuple, equal: bool) -> tuple[tuple, Trajectory]:
+def _stretch(table: Any, block: Block, state: tuple) -> tuple[tuple, Trajectory]:
     """Some layers: many by the table where it serves, else a few by quadrature."""
-    tabulated = None if table is None else by_table(table, block, state)
+    kernel, power = state
+    scaled = table is None or np.any(power)
+    tabulated = None if scaled else by_table(table, block, (kernel.q1, kernel.q2, kernel.gap))
     if tabulated is None:
-        return _layers(block, state, length=_STRETCH, equal=equal)
-    state, (q, e, chi, chi_c) = tabulated
-    return state, Trajectory(q, q, 1 - e, e, chi, chi_c)
+        return _layers(block, state, length=_STRETCH)
+    (q1, q2, gap), (q, e, chi, chi_c) = tabulated
+    after = np.append(q[1:], q1[None], 0)
+    return (kernel.replace(q1=q1, q2=q2, gap=gap), power), Trajectory(q, q, 1 - e, e, chi, chi_c, chi * q / after)
 
 
-@host_float64(static=("length", "equal"))
-def _layers(block: Block, state: tuple, *, length: int, equal: bool) -> tuple[tuple, Trajectory]:
-    """`length` layers of pairs (P,), from (q1, q2, gap): the state after them, and the path (length, P)."""
-    start = tuple(jnp.asarray(a) for a in state)
-    end, path = lax.map(lambda row: _one(block, row, length, equal), start)
+@host_float64(static=("length",))
+def _layers(block: Block, state: tuple, *, length: int) -> tuple[tuple, Trajectory]:
+    """`length` layers of pairs (P,): the state after them, and the path (length, P)."""
+    end, path = lax.map(lambda row: _one(block, row, length), jax.tree.map(jnp.asarray, state))
     return end, jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1), path)
 
 
-def _one(block: Block, row: tuple, length: int, equal: bool) -> tuple[tuple, Trajectory]:
-    def layer(state: tuple, _: None) -> tuple[tuple, Trajectory]:
-        q1, q2, gap = state
+def _one(block: Block, row: tuple, length: int) -> tuple[tuple, Trajectory]:
+    """From a kernel and the power of 2 to which its variances are scaled."""
+
+    def layer(carry: tuple, _: None) -> tuple[tuple, Trajectory]:
+        state, power = carry
 
         def gap_after(gap: Array) -> tuple[Array, Kernel]:
-            after = block(Kernel(q1, q2, gap, equal=equal))
+            after = block(state.replace(gap=gap))
             return after.gap, after
 
-        _, chi_c, after = jax.jvp(gap_after, (gap,), (jnp.ones_like(gap),), has_aux=True)
-        e = Kernel(q1, q2, gap, equal=equal).one_minus_c
-        here = Trajectory(q1, q2, 1 - e, e, chi_perpendicular(block, q1), chi_c)
-        return (after.q1, after.q2, after.gap), here
+        _, chi_c, after = jax.jvp(gap_after, (state.gap,), (jnp.ones_like(state.gap),), has_aux=True)
+        e = state.one_minus_c
+        c_within = None if state.within is None else 1 - state.within / state.q1
+        q1, q2 = (q * jnp.exp2(power) for q in (state.q1, state.q2))
+        chi = _chi(block, state)
+        here = Trajectory(q1, q2, 1 - e, e, chi, chi_c, chi * state.q1 / after.q1, c_within)
+        return _in_range(after.settled(), power), here
 
     return lax.scan(layer, row, length=length)
+
+
+def _in_range(state: Kernel, power: Array) -> tuple[Kernel, Array]:
+    """A kernel about to overflow or underflow, scaled by a power of 2.
+
+    As far from 1 as that every block is homogeneous to rounding: c goes on where the variance has left the floats.
+    """
+    exponents = jnp.finfo(state.q1.dtype).maxexp
+    top, step = 2.0 ** (exponents * 25 // 32), exponents * 15 // 64
+    largest = jnp.maximum(state.q1, state.q2)
+    by = jnp.where(largest > top, -step, jnp.where((largest < 1 / top) & (largest > 0), step, 0))
+    return state.scaled(jnp.exp2(by.astype(power.dtype))).settled(), power - 2 * by
+
+
+def _chi(block: Block, state: Kernel) -> Array:
+    """chi of the first input where it is now."""
+    one = jnp.ones_like(state.q1)
+    members = {} if state.within is None else {"within": state.within, "across": 0 * one}
+    at = Kernel(state.q1, state.q1, one, 0 * one, state.m1, state.m1, **members)
+    return block(at.replace(equal=True, infinitesimal=True, gaussian=state.gaussian)).gap

@@ -1,0 +1,126 @@
+"""How a network that has no fixed point grows: the law of its variance, and of its gradients, with the depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from ..errors import InputError
+from .block import Block, alone, check_block
+from .blocks.residual import Residual
+from .fixed_point import chi_perpendicular, fixed_variance, variance
+from .precision import host_float64, is_traced
+from .result import Result
+from .state import has_more_state
+from .status import GrowthLaw, Status
+
+_BOUNDED, _POWER, _EXPONENTIAL, _FASTER = range(4)
+# Asymptotic series here are in powers of q^(-1/2), which halve from one of these to the next.
+_HIGH, _LOW = 4.0 ** np.arange(14, 25), 4.0 ** np.arange(3, 14)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, repr=False)
+class Growth(Result):
+    """What `growth` returns; l and L count blocks, and what a law does not have is NaN.
+
+    law                  : bounded, power, exponential, or superexponential
+    rate                 : ln of the variance's factor per block; 0 for a power law
+    exponent, coefficient: q_l -> coefficient l^exponent, for a power law
+    grad_exponent, grad_coefficient : ln of a squared gradient's factor over L blocks -> grad_coefficient
+                           L^grad_exponent, and grad_coefficient ln L where grad_exponent is 0
+    """
+
+    law: GrowthLaw
+    rate: Any
+    exponent: Any
+    coefficient: Any
+    grad_exponent: Any
+    grad_coefficient: Any
+
+
+def growth(block: Block, q0: float = 1.0) -> Growth:
+    """The law by which the variance of a block's network, and its gradients, grow from variance q0.
+
+    From V(q) and chi at large q, extrapolated: V -> B q with B > 1 grows exponentially; V - q -> A q^s with s < 1 as
+    the power 1 / (1 - s) of the depth. With chi - 1 -> D q^-t, gradients follow: tanh residual networks have
+    ln chi ~ sqrt(L) (Yang & Schoenholz 2017), pre-LayerNorm ones chi = 1 + zeta / l, so zeta ln L (Doshi et al. 2023).
+    Accurate to about 1e-8 where a `Residual` is the outermost block, 1e-4 elsewhere. InputError for a block whose state
+    is more than a variance (a batch, tokens, channel means), and under a trace; use `mf.trajectory` there.
+
+    >>> import meanfield as mf
+    >>> law = mf.growth(mf.Residual(mf.LayerNorm() >> mf.MLP("tanh", sigma_w=1.5**0.5, sigma_b=0.1**0.5)))
+    >>> print(f"{law.law}: q = {law.coefficient:.6f} l^{law.exponent:.1f}, zeta = {law.grad_coefficient:.6f}")
+    power: q = 0.691437 l^1.0, zeta = 1.007466
+    """
+    check_block(block)
+    if is_traced((block, q0)):
+        raise InputError("growth extrapolates numbers: call it outside jit, grad and vmap")
+    if has_more_state(block):
+        raise InputError(f"block={block!r} has a state of more than a variance; see its growth in mf.trajectory")
+    if Status(fixed_variance(block, q0).status) != "diverges":
+        return _law(_BOUNDED)
+    exact = isinstance(block, Residual) and float(block.skip) == 1.0
+    q = _HIGH if exact else _LOW
+    return _from(q, *(np.asarray(a) for a in _far(_alone(block), q, exact=exact)))
+
+
+_alone = host_float64(alone)
+
+
+@host_float64(static=("exact",))
+def _far(block: Block, q: Array, *, exact: bool) -> tuple[Array, Array]:
+    """V(q) - q and chi - 1 at large variances; without a difference where a skip of 1 is all that stands beside."""
+    if exact:
+        inside = Residual(block.branch, block.scale, 0.0)
+        return jax.vmap(lambda q: (variance(inside, q), chi_perpendicular(inside, q)))(q)
+    return jax.vmap(lambda q: (variance(block, q) - q, chi_perpendicular(block, q) - 1))(q)
+
+
+def _law(law: int, *numbers: float) -> Growth:
+    values = [np.float64(v) for v in (*numbers, *[np.nan] * (5 - len(numbers)))]
+    return Growth(GrowthLaw(np.int8(law)), *values)
+
+
+def _from(q: np.ndarray, step: np.ndarray, excess: np.ndarray) -> Growth:
+    ratio = step / q
+    if not np.all(np.isfinite(ratio)) or ratio[-1] > 2 * ratio[-3] and ratio[-1] > 1:
+        return _law(_FASTER)
+    if ratio[-1] > 1e-3 and ratio[-1] > 0.5 * ratio[-3]:
+        slope = np.log1p(_limit(excess))
+        return _law(_EXPONENTIAL, np.log1p(_limit(ratio)), np.nan, np.nan, 1.0, slope)
+    power = _order(step)
+    exponent = 1 / (1 - power)
+    coefficient = ((1 - power) * _limit(step / q**power)) ** exponent
+    return _law(_POWER, 0.0, exponent, coefficient, *_gradient(q, excess, exponent, coefficient))
+
+
+def _gradient(q: np.ndarray, excess: np.ndarray, exponent: float, coefficient: float) -> tuple[float, float]:
+    """Exponent and coefficient of the sum of chi - 1 = D q^-t over the layers, q = coefficient l^exponent."""
+    if np.all(np.abs(excess) < 1e-14):
+        return 0.0, 0.0
+    fall = -_order(excess)
+    per_layer = _limit(excess * q**fall) * coefficient**-fall
+    left = 1 - exponent * fall
+    if abs(left) < 1e-6:
+        return 0.0, per_layer
+    return (left, per_layer / left) if left > 0 else (0.0, 0.0)
+
+
+def _order(values: np.ndarray) -> float:
+    """The power of q by which values at q = 4^k grow, a simple fraction where it is within 1e-6 of one."""
+    power = _limit(np.diff(np.log(np.abs(values))) / np.log(4))
+    simple = np.round(power * 12) / 12
+    return float(simple if abs(power - simple) < 1e-6 else power)
+
+
+def _limit(values: np.ndarray) -> float:
+    """The limit of a sequence with errors in powers of 1 / 2, by Richardson's extrapolation of its end."""
+    row = values[-5:]
+    for j in range(1, 5):
+        row = row[1:] + (row[1:] - row[:-1]) / (2.0**j - 1)
+    return float(row[-1])

@@ -1,0 +1,152 @@
+"""Every fixed-point quantity of any block on a grid of two of its leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path as FilePath
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ..errors import InputError
+from .block import Block, alone, check_block
+from .fixed_point import FixedPoint, Variances, solve, solve_correlation, solve_variance
+from .leaves import Path, path_name, with_leaf
+from .precision import host_float64
+from .ranges import values_of
+from .result import Result
+from .state import has_more_state
+from .status import Labels
+
+_PIECE = 32
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, repr=False)
+class LeafDiagram(Result):
+    """What `leaf_diagram` returns: axes x (n,), y (m,) and the names of their leaves; `FixedPoint` fields as [y, x]."""
+
+    x: Any
+    y: Any
+    q_star: Any
+    c_star: Any
+    one_minus_c_star: Any
+    chi_1: Any
+    chi_1_minus_1: Any
+    chi_c: Any
+    chi_q: Any
+    xi_c: Any
+    xi_q: Any
+    xi_grad: Any
+    phase: Any
+    status: Any
+    q_error: Any
+    all_q: Any
+    all_chi_q: Any
+    x_leaf: str = field(default="x", metadata={"static": True})
+    y_leaf: str = field(default="y", metadata={"static": True})
+    block: str = field(default="", metadata={"static": True})
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw log10(chi_1) and where it is 1; see `meanfield.plots.phase_diagram`."""
+        from ..plots import phase_diagram as draw
+
+        return draw(self, ax=ax)
+
+    def to_xarray(self) -> Any:
+        """An xarray.Dataset with the leaves' names as axes; statuses and phases as flags."""
+        import xarray
+
+        names = self.y_leaf, self.x_leaf
+        data = {f.name: _variable(getattr(self, f.name), names) for f in fields(FixedPoint)}
+        coords = dict(zip(names, (self.y, self.x), strict=True))
+        return xarray.Dataset(data, coords, {"block": self.block, "title": "mean-field phase diagram"})
+
+    def save(self, path: str | FilePath) -> FilePath:
+        """Write everything to a NetCDF file (.nc); InputError where its folder does not exist."""
+        path = FilePath(path)
+        if not path.parent.is_dir():
+            raise InputError(f"path={str(path)!r}: the folder {str(path.parent)!r} does not exist; create it first")
+        self.to_xarray().to_netcdf(path, engine="scipy")
+        return path
+
+
+def _variable(value: Any, axes: tuple[str, str]) -> Any:
+    import xarray
+
+    attributes: dict[str, Any] = {}
+    if isinstance(value, Labels):
+        flags = np.arange(len(value.words), dtype=np.int8)
+        attributes = {"flag_values": flags, "flag_meanings": " ".join(value.words)}
+        value = value.code
+    return xarray.Variable((*axes, "fixed_point")[: np.ndim(value)], value, attributes)
+
+
+def leaf_diagram(block: Block, x: tuple[Path, Any], y: tuple[Path, Any], q0: float = 1.0) -> LeafDiagram:
+    """Every fixed-point field of a block at every pair of values of two of its leaves.
+
+    x and y are (leaf, values): a leaf by path ("blocks.1.sigma_w", or its end, "sigma_w", which is that of every layer)
+    or by a getter, values as (lo, hi, n) or an array. Each point is what `fixed_point` gives, at a few tens of
+    milliseconds where pairs need quadrature. Raises InputError for an unknown leaf and for what a block refuses.
+
+    >>> import meanfield as mf
+    >>> block = mf.Activate("relu") >> mf.Dropout(0.1) >> mf.Dense(1.0)
+    >>> leaf_diagram(block, x=("sigma_w", [1.2, 1.5]), y=("rate", [0.2, 0.5])).phase[0]
+    Phase(['ordered' 'unbounded'])
+    """
+    check_block(block)
+    (x_path, x_range), (y_path, y_range) = (_axis(name, given) for name, given in (("x", x), ("y", y)))
+    columns, rows = values_of("x", x_range), values_of("y", y_range)
+    for path, values in ((x_path, columns), (y_path, rows)):
+        for value in (values.min(), values.max()):
+            check_kinks(block, with_leaf(block, path, float(value)), path)
+    every = [a.ravel() for a in np.meshgrid(columns, rows)]
+    pieces = []
+    for start in range(0, every[0].size, _PIECE):
+        piece = [a[start : start + _PIECE] for a in every]
+        short = _PIECE - piece[0].size
+        piece = [np.pad(a, (0, short), mode="edge") for a in piece]
+        pieces.append(_points(block, *piece, float(q0), paths=(x_path, y_path)))
+    shape = rows.size, columns.size
+    points = jax.tree.map(lambda *a: np.concatenate(a)[: every[0].size].reshape(*shape, *a[0].shape[1:]), *pieces)
+    names = {"x_leaf": path_name(x_path), "y_leaf": path_name(y_path), "block": repr(block)}
+    return LeafDiagram(columns, rows, **{f.name: getattr(points, f.name) for f in fields(FixedPoint)}, **names)
+
+
+def _axis(name: str, given: Any) -> tuple[Path, Any]:
+    if not (isinstance(given, (tuple, list)) and len(given) == 2):
+        raise InputError(f"{name}={given!r} must be (leaf, values), as ('sigma_w', (0.5, 2.0, 40))")
+    return given[0], given[1]
+
+
+def check_kinks(block: Block, moved: Block, path: Path) -> None:
+    """InputError where a leaf moves kinks that under a trace would not be known to move."""
+    before, after = (jax.tree.leaves(b, is_leaf=lambda p: hasattr(p, "kinks")) for b in (block, moved))
+    for old, new in zip(before, after, strict=True):
+        if hasattr(old, "kinks") and old.name == new.name and type(old.name) is str:
+            free = not np.array_equal(np.asarray(old.kinks, float), np.asarray(new.kinks, float))
+            if free and "(" in old.name:
+                raise InputError(f"path={path_name(path)!r} moves the kinks of {old!r}; declare them as "
+                                 "mf.Activation(fn, params, kinks=...)")  # fmt: skip
+
+
+@host_float64(static=("paths",))
+def _points(block: Block, x: Array, y: Array, q0: Array, *, paths: tuple[Path, Path]) -> FixedPoint:
+    def at(x: Array, y: Array) -> Block:
+        return with_leaf(with_leaf(block, paths[0], x), paths[1], y)
+
+    if has_more_state(block):
+        return lax.map(lambda xy: solve(at(*xy), q0), (x, y))
+    found = jax.vmap(lambda x, y: solve_variance(alone(at(x, y)), q0))(x, y)
+    return lax.map(lambda point: _correlated(partial(at, *point[0]), point[1]), ((x, y), found))
+
+
+def _correlated(block: Any, v: Variances) -> FixedPoint:
+    """c* where there is one to find: pairs are what costs."""
+    known = (v.status == 0) | (v.status == 2)
+    at_rest = v._replace(chaotic=v.chaotic & known, q=jnp.where(known, v.q, 0.0))
+    return solve_correlation(block(), at_rest)

@@ -1,0 +1,53 @@
+"""How fast each Fourier mode of a convolutional network's correlations decays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..errors import InputError
+from .block import Block, check_block
+from .fixed_point import fixed_point
+from .kernel import Kernel
+from .precision import host_float64
+
+
+def mode_decay(block: Block, positions: int | tuple[int, ...], q0: float = 1.0) -> np.ndarray:
+    """The factor per block of each Fourier mode, over the positions, of a small change of the gap at the fixed point.
+
+    lambda_k = chi_c sum_b v_b exp(-i b alpha_k), alpha_k = 2 pi k / n, for Activate >> Conv with variance profile v
+    (Xiao et al. 2018), but read off the block's own derivative at (q*, c*): the Fourier transform of its response to a
+    change at one position. `positions` is n, or a tuple of lengths where a profile has more axes; the result has that
+    shape, k in the order of np.fft.fft, and is complex where the profile is not symmetric (its modulus decays). NaN
+    where there is no c*. Raises InputError for a length below 1.
+
+    >>> import meanfield as mf
+    >>> decay = mf.mode_decay(mf.Activate("erf") >> mf.Conv("uniform", 1.2, 0.3), 8)
+    >>> (decay / decay[0]).real.round(5)[:5].tolist()
+    [1.0, 0.80474, 0.33333, -0.13807, -0.33333]
+    """
+    check_block(block)
+    shape = (positions,) if isinstance(positions, (int, np.integer)) else tuple(positions)
+    if not shape or any(n < 1 for n in shape):
+        raise InputError(f"positions={positions!r} must be whole numbers >= 1")
+    point = fixed_point(block, q0)
+    if not np.isfinite(point.one_minus_c_star):
+        return np.full(shape, np.nan + 0j)
+    return np.conj(np.fft.fftn(_response(block, point.q_star, point.one_minus_c_star, shape=shape)))
+
+
+@host_float64(static=("shape",))
+def _response(block: Block, q: Any, e: Any, *, shape: tuple[int, ...]) -> Array:
+    """d gap'(x) / d gap(0): a germ at one position where c* = 1, a derivative at the gap elsewhere."""
+    q, impulse = jnp.full(shape, q), jnp.zeros(shape).at[(0,) * len(shape)].set(1.0)
+
+    def after(gap: Array) -> Array:
+        return block(Kernel(q, q, gap, jnp.zeros_like(q), equal=True)).gap
+
+    apart = jax.jvp(after, (q * e,), (impulse,))[1]
+    germ = block(Kernel.coincident(q).replace(gap=impulse)).gap
+    return jnp.where(e > 0, apart, germ)
