@@ -266,20 +266,17 @@ def _pairs(
     coefficients: Array, y: Array, x: Array, r: Array, power: Array, above: Array, c_zero: Array
 ) -> tuple[Array, Array]:
     """1 - c* and chi_c of blocks of points (k, BLOCK), each with its coefficients (k, NODES, 2, NODES)."""
-    rows = polynomials(y, NODES)
-
-    def evaluate(quantity: int) -> Array:
-        # Contracted term by term: all of it stays in one loop over the points.
-        over_r = [sum(coefficients[:, k, quantity, n, None] * rows[k] for k in range(NODES)) for n in range(NODES)]
-        return _clenshaw(over_r, x)
-
-    odds = evaluate(0) * r ** (2 * power)
+    # One small matrix product a block: from coefficients in q and r to each point's own in r.
+    of_q = jnp.swapaxes(coefficients.reshape(len(y), NODES, 2 * NODES), 1, 2)
+    of_r = (of_q @ jnp.moveaxis(polynomials(y, NODES), 0, 1)).reshape(len(y), 2, NODES, -1)
+    rho, ratio = jnp.moveaxis(_clenshaw(jnp.moveaxis(of_r, 2, 0), x[:, None]), 1, 0)
+    odds = rho * r ** (2 * power)
     rest = c_zero / (above + c_zero)
-    return odds / (rest + odds), 1 - above * (evaluate(1) - 1)
+    return odds / (rest + odds), 1 - above * (ratio - 1)
 
 
-def _clenshaw(coefficients: list[Array], t: Array) -> Array:
-    b1, b2 = jnp.zeros_like(t), jnp.zeros_like(t)
+def _clenshaw(coefficients: Array, t: Array) -> Array:
+    b1, b2 = (jnp.zeros_like(coefficients[0]) for _ in range(2))
     for c in coefficients[:0:-1]:
         b1, b2 = c + 2 * t * b1 - b2, b1
     return coefficients[0] + t * b1 - b2

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +185,12 @@ def _on_grid(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: floa
         return place.shape[0] * place.shape[1]
 
     shown = False if progress is None and len(tiles) <= _FEW else progress
+    # What is compiled and tabulated on the way is not to be done by two tiles at once.
+    alone = 0 if not phi.has_steps and table_of(phi).in_use else 1
     # Programs of one set of devices must not be started in two orders.
     at_once = min(os.cpu_count() or 1, _AT_ONCE) if len(local_devices()) == 1 else 1
     with bar(sigma_w.size * sigma_b.size, "phase diagram", shown) as advance, ThreadPoolExecutor(at_once) as pool:
-        for points in pool.map(fill, tiles):
+        for points in chain(map(fill, tiles[:alone]), pool.map(fill, tiles[alone:])):
             advance(points)
     return whole
 
@@ -219,6 +222,7 @@ def _by_solver(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: fl
 def _by_table(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> FixedPoint:
     """The variances of all points, then the pair panels that these need, then c* panel by panel."""
     table = table_of(phi)
+    table.in_use = True
     found, hard = variances(table, sigma_w, sigma_b, q0)
     if hard.any():
         b, w = (a.ravel()[hard] for a in np.meshgrid(sigma_b, sigma_w, indexing="ij"))

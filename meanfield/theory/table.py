@@ -18,7 +18,7 @@ which stretches the layer at small angles; there are as many angles as its coeff
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from numpy.polynomial.chebyshev import cheb2poly
 
 from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import ClosedForms, Moments
@@ -38,6 +39,7 @@ _LOCAL = 10
 _TOP = 20.0
 _ANGLES = (32, 48, 80, 112)
 _TOGETHER = 512
+_TO_POWERS = np.array([np.pad(cheb2poly(row), (0, _LOCAL))[:_LOCAL] for row in np.eye(_LOCAL)]).T
 
 
 @jax.tree_util.register_dataclass
@@ -95,11 +97,8 @@ class MomentTable(ClosedForms):
 
 
 def _sum(coefficients: Array, t: Array) -> Array:
-    """A Chebyshev sum at t by Clenshaw's recurrence; coefficients (count, *shape of t)."""
-    b1, b2 = jnp.zeros_like(t), jnp.zeros_like(t)
-    for k in range(coefficients.shape[0] - 1, 0, -1):
-        b1, b2 = coefficients[k] + 2 * t * b1 - b2, b1
-    return coefficients[0] + t * b1 - b2
+    """A polynomial at t by Horner's rule; coefficients (count, *shape of t)."""
+    return reduce(lambda value, c: value * t + c, coefficients[::-1])
 
 
 class Table:
@@ -121,6 +120,7 @@ class Table:
         self._deficits_of: dict[int, Deficit | None] = {}
         self._angles = _ANGLES[0]
         self._filling = Lock()
+        self.in_use = False
 
     def _known(self, q: np.ndarray) -> _Known:
         """What is known at an array of variances, in pieces of one shape."""
@@ -136,10 +136,13 @@ class Table:
         known, at_zero = self._known(q), float(self._known(np.zeros(1)).second[0]) ** 0.5
         spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
         parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
-        mean, second, slope, spread = (matrix @ part.T for part in parts)
+        chebyshev_of = [matrix @ part.T for part in parts]
+        _, second, slope, _ = chebyshev_of
         tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.abs(c[0]) for c in (second, slope)))
         own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
-        return MomentTable(grid, mean, second, slope, spread, tail + own, np.float64(at_zero))
+        # In powers of t: the intervals are short, so that the coefficients fall too fast for these to cancel.
+        powers = [_TO_POWERS @ part for part in chebyshev_of]
+        return MomentTable(grid, *powers, tail + own, np.float64(at_zero))
 
     def activation(self) -> Activation:
         """An activation that knows only its moments: it compiles like every other one's table."""
