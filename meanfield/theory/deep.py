@@ -44,7 +44,7 @@ def stretch(table: Table, block: Block, state: tuple) -> tuple[tuple, tuple] | N
     shares = over_q @ deficit.local, over_q @ deficit.mean
     dense = block.blocks[1]
     variances = (np.float64(s) ** 2 for s in (dense.sigma_w, dense.sigma_b))
-    geometry = np.float64(table.phi.scale), np.float64(table.height), np.float64(panel[0])
+    geometry = tuple(np.float64(x) for x in (table.phi.scale, table.height, panel[0], table.order))
     end, path = jax.tree.map(np.asarray, _layers(table.moments, shares, geometry, *variances, q, gap))
     if np.any(table.panel_of(path[0]) != panel[0]) or np.any(table.panel_of(end[0]) != panel[0]):
         return None
@@ -69,10 +69,10 @@ def _layers(
 
 def _at(shares: tuple, geometry: tuple, q: Array, e: Array) -> list[Array]:
     """The deficit of the slope at e, and its mean over gaps up to there, in units of what it is at c = 0."""
-    scale, height, panel = geometry
+    scale, height, panel, order = geometry
     stretched = jnp.sqrt(q) / scale
     rows = polynomials(2 * (jnp.arcsinh(stretched) / height - panel) - 1, NODES)
     angle = 2 * jnp.arcsin(jnp.sqrt(e / 2))
     v = jnp.arcsinh(stretched * angle) / jnp.arcsinh(stretched * np.pi / 2)
     columns = polynomials(2 * v - 1, shares[0].shape[1])
-    return [v * jnp.einsum("np,na,ap->p", rows, c, columns) for c in shares]
+    return [v**order * jnp.einsum("np,na,ap->p", rows, c, columns) for c in shares]

@@ -150,7 +150,7 @@ def solve_variance(block: Block, q0: Array) -> Variances:
     q_error = error / jnp.maximum(jnp.abs(1 - chi_q), jnp.finfo(q.dtype).eps)
     q_error = jnp.where((status == _INVARIANT) | (status == _ZERO), 0.0, q_error)
     phase = _phase(chi_1, chi_1_slope * q_error, status, known)
-    chaotic = (phase == 2) & (status == _CONVERGED)
+    chaotic = (phase == 2) & ((status == _CONVERGED) | (status == _INVARIANT))
     all_chi_q = jnp.where(missing, jnp.nan, here.chi_q[:-1])
     codes = (code.astype(jnp.int8) for code in (status, phase))
     return Variances(q_star, q, *codes, chaotic, chi_1, chi_q, q_error, roots, all_chi_q)
@@ -266,7 +266,6 @@ def _phase(chi_1: Array, moved: Array, status: Array, known: Array) -> Array:
     moved = jnp.where(jnp.isfinite(moved), moved, 0.0)
     error = 8 * jnp.finfo(chi_1.dtype).eps * (1 + jnp.abs(chi_1)) + jnp.abs(moved)
     by_chi = jnp.where((jnp.abs(chi_1 - 1) <= error) & jnp.isfinite(chi_1), 1, jnp.where(chi_1 < 1, 0, 2))
-    by_chi = jnp.where(status == _INVARIANT, 1, by_chi)
     return jnp.where(known, by_chi, jnp.where(status == _DIVERGES, 3, 4))
 
 

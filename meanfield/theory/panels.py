@@ -14,7 +14,8 @@ from ..gaussian.quadrature import gauss_legendre
 
 NODES = 16
 """Variances tabulated in each panel, and places in each piece of it."""
-ENOUGH, RESOLVED, _FINEST = 1e-9, 1e-8, 1 / 64
+ENOUGH, RESOLVED = 1e-9, 1e-8
+_FINE, _FINEST = 1 / 64, 1 / 4096
 _MEAN_NODES = 64
 
 
@@ -40,29 +41,31 @@ def tail_of(coefficients: np.ndarray) -> float:
     return float(np.abs(coefficients[-2:]).sum(0).max() / np.abs(coefficients).max())
 
 
-def mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray) -> np.ndarray:
-    """The mean of the deficit over gaps from 0 to each e, from the coefficients of deficit / v."""
+def mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray, order: int) -> np.ndarray:
+    """The mean of the deficit over gaps from 0 to each e, from the coefficients of deficit / v^order."""
     t, dt = gauss_legendre(_MEAN_NODES)
     t, dt = (t + 1) / 2, dt / 2
     angle = 2 * np.arcsin(np.outer(np.sqrt(e / 2), t))
     v = np.arcsinh(stretch * angle) / np.arcsinh(stretch * np.pi / 2)
-    return (v * chebval(2 * v - 1, local)) @ (2 * t * dt)
+    return (v**order * chebval(2 * v - 1, local)) @ (2 * t * dt)
 
 
 class Deficit(NamedTuple):
     """The deficit of the slope at NODES variances, in units of what it is at c = 0.
 
-    local, mean : Chebyshev coefficients (NODES, angles) in v of it and of its mean over gaps from 0, both over v
+    local, mean : Chebyshev coefficients (NODES, angles) in v of it and of its mean over gaps from 0, both over v^order
     stretch     : (NODES,) k of each variance's v
+    order       : the power of v with which it begins: 1 where the slope of phi jumps, else 2
     """
 
     local: np.ndarray
     mean: np.ndarray
     stretch: np.ndarray
+    order: int
 
     def at(self, coefficients: np.ndarray, v: np.ndarray) -> np.ndarray:
         """One of the two at v (NODES, m)."""
-        return v * chebval(2 * v - 1, coefficients.T[:, :, None], tensor=False)
+        return v**self.order * chebval(2 * v - 1, coefficients.T[:, :, None], tensor=False)
 
     def reaching(self, mean: np.ndarray) -> np.ndarray:
         """v where the mean deficit is what is asked (NODES, m), by halving log v and a last step of Newton's method."""
@@ -91,10 +94,10 @@ class PairPanel(NamedTuple):
 
 
 def solved(deficit: Deficit) -> PairPanel | None:
-    """The panel of c*, its pieces of r halved until they resolve it; None where 1/64 does not."""
+    """The panel of c*, its pieces of r halved until they resolve it; None where the finest do not."""
     end = deficit.at(deficit.mean, np.ones((NODES, 1)))
-    early, late = deficit.at(deficit.mean, np.tile([1e-4, 1e-3], (NODES, 1)))[NODES // 2]
-    power = 1 if late / early > 10**1.5 else 2
+    # 1 - c* begins as r^2 where the deficit begins as 1 - c, as r^4 where it begins as its square root.
+    power = 3 - deficit.order
     nodes, matrix = chebyshev(NODES)
     found, pending = [], [(0.0, 1.0)]
     while pending:
@@ -106,7 +109,8 @@ def solved(deficit: Deficit) -> PairPanel | None:
         ratio = deficit.at(deficit.local, v) / (r**2 * end)
         over_r = np.stack([rho, ratio], 1) @ matrix.T
         tail = max(tail_of(np.moveaxis(over_r[:, k], -1, 0)) for k in (0, 1))
-        if tail < ENOUGH or (hi - lo <= _FINEST and tail < RESOLVED):
+        # Near r = 1 the rounding of the deficit's mean is divided by 1 - r^2.
+        if tail < ENOUGH or (hi - lo <= _FINE and tail < RESOLVED):
             found.append((lo, np.tensordot(matrix, over_r, 1)))
         elif hi - lo <= _FINEST:
             return None

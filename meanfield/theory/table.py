@@ -11,8 +11,9 @@ E[phi'^2] (1 - 1/chi_1) from c to 1; in units of its mean from 0 to 1 this is
 rho = (1 - c*) (1 - r^2) / (c* r^2p), smooth and positive from end to end (p is 1 where the deficit begins as 1 - c, 2
 where a kink makes it begin as its square root): 1 - c* keeps its digits near criticality, and c* near 0. Beside it the
 deficit at c* in units of its mean, which gives chi_c. Both are polynomials on pieces of r, halved until these resolve
-them. They come from the deficit over v = arcsinh(k t) / arcsinh(k pi/2), t the pair's angle and k = sqrt(q) / scale,
-which stretches the layer at small angles; there are as many angles as its coefficients ask for.
+them. They come from the deficit over v or v^2, as it begins, with v = arcsinh(k t) / arcsinh(k pi/2), t the pair's
+angle and k = sqrt(q) / scale, which stretches the layer at small angles; there are as many angles as its coefficients
+ask for.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import ClosedForms, Moments
 from ..gaussian.moments import Samples, moments, sampled
 from ..gaussian.pairs import Detail, covariance, deficit_at
+from ..gaussian.second_derivative import slope_jumps
 from .fixed_point import scan_grid
 from .panels import ENOUGH, NODES, RESOLVED, Deficit, PairPanel, chebyshev, mean_deficit, solved, tail_of
 
@@ -114,6 +116,7 @@ class Table:
         nodes, _ = chebyshev(NODES)
         # Kinks at k leave terms like exp(-k^2 / 2q), which bend more than a smooth phi's.
         self.height = 0.25 if phi.kinks else 0.5
+        self.order = 1 if np.any(np.asarray(slope_jumps(phi, jnp.float64))) else 2
         y = self.height * (np.arange(round(_TOP / self.height))[:, None] + (1 + nodes) / 2)
         self.q = (phi.scale * np.sinh(y)) ** 2
         self._pairs: dict[int, PairPanel | None] = {}
@@ -184,14 +187,14 @@ class Table:
             nodes, matrix = chebyshev(angles)
             v = (1 + nodes) / 2
             e = 2 * np.sin(np.sinh(v * np.arcsinh(stretch[:, None] * np.pi / 2)) / stretch[:, None] / 2) ** 2
-            local = self._deficits(panel, e, detail) / at_end / v @ matrix.T
+            local = self._deficits(panel, e, detail) / at_end / v**self.order @ matrix.T
             if tail_of(local.T) < ENOUGH:
                 break
         over_q = chebyshev(NODES)[1]
         if max(tail_of(local.T), tail_of(over_q @ local)) > RESOLVED:
             return None
-        columns = [mean_deficit(*column) / v for column in zip(local, stretch, e, strict=True)]
-        return Deficit(local, np.stack(columns) @ matrix.T, stretch)
+        columns = [mean_deficit(*column, self.order) / v**self.order for column in zip(local, stretch, e, strict=True)]
+        return Deficit(local, np.stack(columns) @ matrix.T, stretch, self.order)
 
     def _deficits(self, panel: int, e: np.ndarray, detail: Detail) -> np.ndarray:
         """E[phi'^2] - E[phi' phi'] at the panel's variances and e (nodes, angles), in pieces of one shape."""
