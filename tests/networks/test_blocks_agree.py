@@ -168,7 +168,7 @@ def compare(block, width, seeds):
 
 
 # The others are slow for what compiling costs, not for their networks.
-QUICK = ("residual", "post-activation", "dropout", "weight standardized")
+QUICK = ("residual", "dropout")
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in BLOCKS])
@@ -187,8 +187,8 @@ def test_a_network_of_width_2000_agrees(name):
 
 
 def test_a_wrong_theory_is_refused():
-    _, allowed, theory = compare(BLOCKS["weight standardized"], 512, 24)
-    wrong = mf.trajectory(mf.Activate("relu") >> mf.WeightStandardized(1.6, 0.2), DEPTH, c0=C0)
+    _, allowed, theory = compare(BLOCKS["dropout"], 512, 24)
+    wrong = mf.trajectory(mf.Activate("erf") >> mf.Dropout(0.2) >> mf.Dense(1.35, 0.3), DEPTH, c0=C0)
     other = np.array([wrong.q1[-1], wrong.q1[-1], wrong.q1[-1] * wrong.c[-1], np.prod(wrong.chi[:-1])])
     assert np.any(np.abs(other - theory) > 2 * allowed)
 
@@ -206,7 +206,7 @@ def test_tokens_of_a_network_agree():
         q = jnp.trace(gram) / tokens
         return jnp.array([q, (jnp.sum(gram) - tokens * q) / (tokens * (tokens - 1)) / q])
 
-    found = np.asarray(jax.vmap(one)(jax.random.split(jax.random.key(3), 60)))
+    found = np.asarray(jax.vmap(one)(jax.random.split(jax.random.key(3), 20)))
     path = mf.trajectory(block, 5, c_within=0.2)
     error = found.std(0, ddof=1) / np.sqrt(len(found))
     assert np.all(np.abs(found.mean(0) - [path.q1[-1], path.c_within[-1]]) < 5 * error + 0.01)
