@@ -182,8 +182,8 @@ def test_a_network_of_width_512_agrees(name):
 def test_a_network_of_width_2000_agrees(name):
     distance, allowed, theory = compare(BLOCKS[name], 2000, 24)
     assert np.all(distance < allowed), (distance / allowed, theory)
-    # A theory 10% off is refused.
-    assert np.any(0.1 * np.abs(theory) > distance + allowed)
+    # A theory 25% off is refused.
+    assert np.any(0.25 * np.abs(theory) > distance + allowed)
 
 
 def test_a_wrong_theory_is_refused():
