@@ -69,7 +69,7 @@ def solve_critical(
     values = np.linspace(lo, hi, _SCAN)
     side, _ = _sides(block, values, q0, path=leaf)
     found = [_refined(block, leaf, values[i], values[i + 1], q0) for i in np.flatnonzero(side[1:] * side[:-1] < 0)]
-    exact = [_described(block, leaf, v, v, v, q0) for v in values[side == 0]]
+    exact = [_described(block, leaf, v, v, v, q0) for v in values[side == 0][:MOST_ROOTS]]
     found = sorted((f for f in found + exact if f is not None), key=lambda f: (not f.stable, f.value))[:MOST_ROOTS]
     every = np.full(MOST_ROOTS, np.nan)
     every[: len(found)] = sorted(f.value for f in found)

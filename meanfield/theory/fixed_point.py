@@ -276,7 +276,9 @@ def depth_scale(chi: Array) -> Array:
     # log1p keeps the digits of chi near 1.
     log = jnp.where(positive > 0.5, jnp.log1p(positive - 1), jnp.log(positive))
     scale = -1 / jnp.where(log == 0, 1.0, log)
-    return jnp.where(size == 0, 0.0, jnp.where(log == 0, jnp.inf, jnp.where(jnp.isinf(size), jnp.nan, scale)))
+    return jnp.where(
+        size == 0, 0.0, jnp.where((log == 0) & ~jnp.isnan(size), jnp.inf, jnp.where(jnp.isfinite(size), scale, jnp.nan))
+    )
 
 
 def solve_correlation(block: Block, v: Variances) -> FixedPoint:

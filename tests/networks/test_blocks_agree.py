@@ -18,18 +18,18 @@ from meanfield.theory.blocks.residual import Repeat, Residual, Sum
 
 DENSE = mf.Dense(1.2, 0.3)
 BLOCKS = {
-    "mlp": mf.MLP("tanh", 1.5, 0.3),
-    "residual": mf.Residual(mf.LayerNorm() >> mf.MLP("tanh", 1.2, 0.3), scale=0.8),
+    "mlp": mf.MLP("erf", 1.5, 0.3),
+    "residual": mf.Residual(mf.LayerNorm() >> mf.MLP("erf", 1.2, 0.3), scale=0.8),
     "post-activation": mf.Residual(DENSE >> mf.Activate("relu"), scale=0.8) >> mf.Dense(0.8),
-    "sum": mf.Sum((mf.MLP("tanh", 1.1, 0.2), mf.MLP("relu", 0.8))),
-    "repeat": mf.Repeat(mf.MLP("tanh", 1.3, 0.2), 2),
-    "dropout": mf.Activate("tanh") >> mf.Dropout(0.2) >> DENSE,
+    "sum": mf.Sum((mf.MLP("erf", 1.1, 0.2), mf.MLP("relu", 0.8))),
+    "repeat": mf.Repeat(mf.MLP("erf", 1.3, 0.2), 2),
+    "dropout": mf.Activate("erf") >> mf.Dropout(0.2) >> DENSE,
     "noise": mf.Activate("relu") >> mf.Noise(0.4, 0.3) >> DENSE,
     "nrelu": mf.NReLU() >> DENSE,
     "layer norm": mf.Activate("relu") >> mf.LayerNorm(1.2) >> DENSE,
     "rms norm": mf.Activate("relu") >> mf.RMSNorm(1.2) >> DENSE,
     "weight standardized": mf.Activate("relu") >> mf.WeightStandardized(1.5, 0.2),
-    "convolution": mf.Activate("tanh") >> mf.Conv([0.5, 0.3, 0.2], 1.5, 0.2),
+    "convolution": mf.Activate("erf") >> mf.Conv([0.5, 0.3, 0.2], 1.5, 0.2),
     "glu": DENSE >> mf.GLU("silu") >> mf.Dense(1.5, 0.5),
 }
 DEPTH, C0 = 3, 0.6
@@ -167,7 +167,11 @@ def compare(block, width, seeds):
     return np.abs(found.mean(0) - theory), allowed, theory
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+# The others are slow for what compiling costs, not for their networks.
+QUICK = ("residual", "dropout")
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in BLOCKS])
 def test_a_network_of_width_512_agrees(name):
     distance, allowed, theory = compare(BLOCKS[name], 512, 24)
     assert np.all(distance < allowed), (distance / allowed, theory)
@@ -178,13 +182,13 @@ def test_a_network_of_width_512_agrees(name):
 def test_a_network_of_width_2000_agrees(name):
     distance, allowed, theory = compare(BLOCKS[name], 2000, 24)
     assert np.all(distance < allowed), (distance / allowed, theory)
-    # A theory 10% off is refused.
-    assert np.any(0.1 * np.abs(theory) > distance + allowed)
+    # A theory 25% off is refused.
+    assert np.any(0.25 * np.abs(theory) > distance + allowed)
 
 
 def test_a_wrong_theory_is_refused():
-    _, allowed, theory = compare(BLOCKS["mlp"], 512, 24)
-    wrong = mf.trajectory(mf.MLP("tanh", 1.6, 0.3), DEPTH, c0=C0)
+    _, allowed, theory = compare(BLOCKS["dropout"], 512, 24)
+    wrong = mf.trajectory(mf.Activate("erf") >> mf.Dropout(0.2) >> mf.Dense(1.35, 0.3), DEPTH, c0=C0)
     other = np.array([wrong.q1[-1], wrong.q1[-1], wrong.q1[-1] * wrong.c[-1], np.prod(wrong.chi[:-1])])
     assert np.any(np.abs(other - theory) > 2 * allowed)
 
@@ -202,7 +206,7 @@ def test_tokens_of_a_network_agree():
         q = jnp.trace(gram) / tokens
         return jnp.array([q, (jnp.sum(gram) - tokens * q) / (tokens * (tokens - 1)) / q])
 
-    found = np.asarray(jax.vmap(one)(jax.random.split(jax.random.key(3), 60)))
+    found = np.asarray(jax.vmap(one)(jax.random.split(jax.random.key(3), 20)))
     path = mf.trajectory(block, 5, c_within=0.2)
     error = found.std(0, ddof=1) / np.sqrt(len(found))
     assert np.all(np.abs(found.mean(0) - [path.q1[-1], path.c_within[-1]]) < 5 * error + 0.01)

@@ -51,12 +51,12 @@ def test_the_law_of_a_tanh_residual_network(sigmas):
 )
 def test_correlations_of_a_residual_network_end_at_e_star(v_var, a_var, e_star):
     # In the limit of deep networks tanh is a sign: its recursion, whose approach is l^(-delta).
-    path = mf.trajectory(full_residual("sign", 1.0, 0.0, v_var**0.5, a_var**0.5), 200_000, c0=0.2)
+    path = mf.trajectory(full_residual("sign", 1.0, 0.0, v_var**0.5, a_var**0.5), 100_000, c0=0.2)
     assert v_var * 2 / np.pi * np.arcsin(e_star) + a_var == pytest.approx((v_var + a_var) * e_star, rel=1e-6)
     delta = 1 - 2 / np.pi * v_var / ((v_var + a_var) * np.sqrt(1 - e_star**2))
     distance = np.abs(path.c - e_star)
-    assert distance[-1] < 2e-3
-    assert np.log2(distance[100_000] / distance[200_000]) == pytest.approx(delta, abs=3e-3)
+    assert distance[-1] < 3e-3
+    assert np.log2(distance[50_000] / distance[100_000]) == pytest.approx(delta, abs=3e-3)
 
 
 def test_relu_residual_to_a_hundred_thousand_layers():
@@ -204,7 +204,9 @@ def growth_of(block):
         return float(germ(block, state))
 
 
-@pytest.mark.parametrize("phi", ["linear", "relu", "tanh", pytest.param("gelu", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "phi", ["linear", "relu", *(pytest.param(phi, marks=pytest.mark.slow) for phi in ("tanh", "gelu"))]
+)
 def test_batch_norm_makes_gradients_grow(phi):
     for size, growth in BATCH_NORM[phi].items():
         found = growth_of(mf.Dense(1.4, 0.2) >> mf.BatchNorm(size) >> mf.Activate(phi))
