@@ -31,6 +31,9 @@ _HOME = {
     "Phase": "theory.status",
     "Check": "measure.check",
     "check": "measure.check",
+    "reinitialize": "initializers.reinitialize",
+    "recommend": "initializers.recommendation",
+    "compare_init": "measure.schemes",
     "Sweep": "training.sweep",
     "train": "training.grid",
 }

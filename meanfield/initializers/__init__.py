@@ -8,9 +8,11 @@ recommend. The networks that use them live in `networks`; how they do on real on
 
 from .activation_shaping import ShapedActivation, dks, tat
 from .branches import Fixup, SkipInit, fixup, rezero, skip_init
+from .lsuv import LsuvReport, lsuv
 from .mup import mup, mup_params, roles
 from .named import critical, delta_orthogonal, gain, glorot, he, heuristic, lecun, orthogonal, selu
 from .orthogonal import DeltaOrthogonal, Orthogonal
+from .reinitialize import reinitialize
 from .rule import He, Rule, Scaled
 from .scaled_normal import ScaledNormal
 from .self_normalizing import SelfNormalizing, self_normalizing
@@ -20,6 +22,7 @@ __all__ = [
     "DeltaOrthogonal",
     "Fixup",
     "He",
+    "LsuvReport",
     "Orthogonal",
     "Rule",
     "Scaled",
@@ -37,9 +40,11 @@ __all__ = [
     "he",
     "heuristic",
     "lecun",
+    "lsuv",
     "mup",
     "mup_params",
     "orthogonal",
+    "reinitialize",
     "rezero",
     "roles",
     "self_normalizing",
