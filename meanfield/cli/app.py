@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from meanfield import __version__
 from meanfield.errors import InputError
 
-from . import activations, check, critical, doctor, fixed_point, phase_diagram, train
+from . import activations, check, compare_init, critical, doctor, fixed_point, phase_diagram, recommend, train
 from .options import Parser
 
 VERBS = {
     "fixed-point": fixed_point,
     "critical": critical,
     "phase-diagram": phase_diagram,
+    "recommend": recommend,
+    "compare-init": compare_init,
     "check": check,
     "train": train,
     "activations": activations,

@@ -12,6 +12,7 @@ from .lsuv import LsuvReport, lsuv
 from .mup import mup, mup_params, roles
 from .named import critical, delta_orthogonal, gain, glorot, he, heuristic, lecun, orthogonal, selu
 from .orthogonal import DeltaOrthogonal, Orthogonal
+from .recommendation import Recommendation, recommend
 from .reinitialize import reinitialize
 from .rule import He, Rule, Scaled
 from .scaled_normal import ScaledNormal
@@ -24,6 +25,7 @@ __all__ = [
     "He",
     "LsuvReport",
     "Orthogonal",
+    "Recommendation",
     "Rule",
     "Scaled",
     "ScaledNormal",
@@ -44,6 +46,7 @@ __all__ = [
     "mup",
     "mup_params",
     "orthogonal",
+    "recommend",
     "reinitialize",
     "rezero",
     "roles",
