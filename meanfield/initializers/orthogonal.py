@@ -39,7 +39,7 @@ class Orthogonal(Rule):
     def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
         """A kernel of `shape`, by `jax.nn.initializers.orthogonal`."""
         scale = self.sigma_w * (1 / self._loss(shape) if self.rescaled else 1.0)
-        return placed(_JAX.orthogonal(scale)(key, shape, dtype), out_sharding)
+        return placed(_drawn(_JAX.orthogonal(scale), key, shape, dtype), out_sharding)
 
     def _loss(self, shape: Sequence[int]) -> float:
         rows, columns = fans(shape)[0], shape[-1]
@@ -75,7 +75,7 @@ class DeltaOrthogonal(Rule):
         """A kernel of `shape`; at the centre of an even window stands the tap that JAX takes, (k - 1) // 2."""
         if not self.rescaled:
             self.gain(shape)
-            return placed(_JAX.delta_orthogonal(self.sigma_w)(key, shape, dtype), out_sharding)
+            return placed(_drawn(_JAX.delta_orthogonal(self.sigma_w), key, shape, dtype), out_sharding)
         matrix = Orthogonal(self.sigma_w, rescaled=True).kernel(key, shape[-2:], dtype, None)
         centre = tuple((k - 1) // 2 for k in shape[:-2])
         return placed(jnp.zeros(shape, dtype).at[centre].set(matrix) if centre else matrix, out_sharding)
@@ -91,6 +91,11 @@ class DeltaOrthogonal(Rule):
                 "window axes and c_in <= c_out; delta_orthogonal(rescaled=True) serves every kernel"
             )
         return math.sqrt(c_in / c_out)
+
+
+def _drawn(rule: Any, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    # Half precisions have no QR decomposition.
+    return rule(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
 
 
 def placed(weights: Array, out_sharding: Any) -> Array:

@@ -1,7 +1,8 @@
 """What a finite network does at initialization, with standard errors, set against the theory.
 
 `measure` draws independent networks and records their lengths, distances and gradients layer by layer; `check` sets
-those against a block's trajectories and gives a verdict; `compare_init` sets initialization schemes side by side. Networks are built in `networks`, inputs come from `data`,
+those against a block's trajectories and gives a verdict.
+`compare_init` sets initialization schemes side by side. Networks are built in `networks`, inputs come from `data`,
 and training, which happens after initialization, is `training`'s.
 """
 

@@ -14,7 +14,6 @@ from ..gaussian.named import activation
 from ..initializers import (
     Rule,
     Scaled,
-    critical,
     gain,
     glorot,
     he,

@@ -30,11 +30,11 @@ def schemes(result: Any, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     for i, (point, (names, word)) in enumerate(_grouped(result).items()):
         colour = _COLOURS.get(word, "#d73027")
-        face = colour if word == "trains" else "white"
-        ax.scatter(
-            *point, s=64, marker=_MARKS[i % len(_MARKS)], facecolor=face, edgecolor=colour if face == "white" else "black",
-            linewidth=1.6 if face == "white" else 1.0, zorder=5, clip_on=False, label=f"{', '.join(names)}: {word}",
-        )  # fmt: skip
+        trains = word == "trains"
+        look = {"facecolor": colour, "edgecolor": "black"} if trains else {"facecolor": "white", "edgecolor": colour}
+        label = f"{', '.join(names)}: {word}"
+        mark = _MARKS[i % len(_MARKS)]
+        ax.scatter(*point, s=64, marker=mark, linewidth=1.4, zorder=5, clip_on=False, label=label, **look)
     if not ax.get_xlabel():
         ax.set(xlabel=r"$\sigma_w$", ylabel=r"$\sigma_b$")
     ax.set_title(f"Initialization schemes, {result.activation}")
