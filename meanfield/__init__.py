@@ -31,7 +31,7 @@ _HOME = {
     "Phase": "theory.status",
     "Check": "measure.check",
     "check": "measure.check",
-    "reinitialize": "initializers.reinitialize",
+    "reinitialize": "initializers.redrawing",
     "recommend": "initializers.recommendation",
     "compare_init": "measure.schemes",
     "Sweep": "training.sweep",

@@ -8,16 +8,16 @@ recommend. The networks that use them live in `networks`; how they do on real on
 
 from .activation_shaping import ShapedActivation, dks, tat
 from .branches import Fixup, SkipInit, fixup, rezero, skip_init
-from .lsuv import LsuvReport, lsuv
-from .mup import mup, mup_params, roles
+from .maximal_update import mup, mup_params, roles
 from .named import critical, delta_orthogonal, gain, glorot, he, heuristic, lecun, orthogonal, selu
 from .orthogonal import DeltaOrthogonal, Orthogonal
 from .recommendation import Recommendation, recommend
-from .reinitialize import reinitialize
+from .redrawing import reinitialize
 from .rule import He, Rule, Scaled
 from .scaled_normal import ScaledNormal
-from .self_normalizing import SelfNormalizing, self_normalizing
-from .weight_standardized import WeightStandardized, weight_standardized
+from .self_normalization import SelfNormalizing, self_normalizing
+from .unit_variance import LsuvReport, lsuv
+from .weight_standardization import WeightStandardized, weight_standardized
 
 __all__ = [
     "DeltaOrthogonal",

@@ -12,10 +12,21 @@ from typing import Any
 
 from .check import Check, check
 from .comparison import Comparison
+from .coordinates import CoordinateCheck, coordinate_check
 from .measurement import Measurement, measure
 from .schemes import SchemeComparison, compare_init
 
-__all__ = ["Check", "Comparison", "Measurement", "SchemeComparison", "check", "compare_init", "measure"]
+__all__ = [
+    "Check",
+    "Comparison",
+    "CoordinateCheck",
+    "Measurement",
+    "SchemeComparison",
+    "check",
+    "compare_init",
+    "coordinate_check",
+    "measure",
+]
 
 
 class _Room(ModuleType):

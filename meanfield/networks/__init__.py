@@ -7,6 +7,6 @@ in `measure`, how it is trained in `training`.
 
 from .branches import FixupBranch, SkipBranch
 from .mlp import MLP
-from .weight_standardized import WSConv, WSLinear
+from .weight_standardization import WSConv, WSLinear
 
 __all__ = ["MLP", "FixupBranch", "SkipBranch", "WSConv", "WSLinear"]

@@ -7,8 +7,8 @@ from typing import Any
 import flax.linen as nn
 from jax import Array
 
-from ..initializers.weight_standardized import WeightStandardized
-from .weight_standardized import Standardizing
+from ..initializers.weight_standardization import WeightStandardized
+from .weight_standardization import Standardizing
 
 __all__ = ["WSConv", "WSDense"]
 

@@ -16,7 +16,7 @@ from jax import Array
 from ..errors import InputError
 from ..theory.result import Result
 from .opened import Layer, linen_layers, linen_outputs, nnx_layers, recorded
-from .reinitialize import replaced
+from .redrawing import replaced
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -10,7 +10,7 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 from jax import Array
 
-from ..initializers.weight_standardized import WeightStandardized
+from ..initializers.weight_standardization import WeightStandardized
 
 __all__ = ["WSConv", "WSLinear"]
 
