@@ -49,8 +49,8 @@ def operating_point(phi: Activation, depth: int) -> OperatingPoint:
     point with q* <= 100.
 
     >>> from meanfield.gaussian.named import activation
-    >>> [operating_point(activation(name), 100).kind for name in ("tanh", "relu", "gelu", "sigmoid", "softplus")]
-    ['critical', 'scale_invariant', 'stable_branch', 'poor', 'none']
+    >>> operating_point(activation("relu"), 100).kind
+    'scale_invariant'
     """
     if phi.has_steps:
         return _none()

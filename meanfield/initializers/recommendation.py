@@ -108,9 +108,9 @@ def recommend(
     an unknown activation, architecture or weights, or a depth below 1.
 
     >>> import meanfield as mf
-    >>> advice = mf.recommend("tanh", depth=100, weights="orthogonal")
-    >>> print(f"{advice.status} {advice.sigma_w:.4f} {advice.sigma_b:.6f} {advice.q_star}")
-    critical 1.0098 0.001122 0.01
+    >>> advice = mf.recommend("relu", depth=30)
+    >>> print(f"{advice.status} {advice.sigma_w:.4f} {advice.sigma_b} {advice.width:.0f}")
+    critical 1.4142 0.0 217
     """
     one_of("architecture", architecture, ARCHITECTURES)
     one_of("weights", weights, WEIGHTS)

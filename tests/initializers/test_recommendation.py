@@ -14,7 +14,12 @@ from meanfield.initializers.flax_code import flax_code
 from meanfield.initializers.lengths import lengths
 from meanfield.initializers.operating_point import operating_point
 
-PROGRAMS = [(architecture, kind) for architecture in ("mlp", "residual", "conv") for kind in ("nnx", "linen")]
+SLOW = {"marks": pytest.mark.slow}
+PROGRAMS = [
+    pytest.param(architecture, kind, **({} if architecture == "mlp" else SLOW))
+    for architecture in ("mlp", "residual", "conv")
+    for kind in ("nnx", "linen")
+]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +27,7 @@ def tanh():
     return mf.recommend("tanh", depth=100, weights="orthogonal")
 
 
+@pytest.mark.slow
 def test_deep_smooth_networks_start_at_one_over_depth(tanh):
     # theory.md section 3.3: tanh at q* = 1/100.
     assert tanh.sigma_w**2 == pytest.approx(1.019711, abs=6e-7)
@@ -34,6 +40,7 @@ def test_deep_smooth_networks_start_at_one_over_depth(tanh):
     assert any("start at the fixed point" in text for text in tanh.caveats)
 
 
+@pytest.mark.slow
 def test_the_range_keeps_six_depth_scales(tanh):
     low, high = tanh.sigma_w_range
     assert low < tanh.sigma_w < high
@@ -50,6 +57,7 @@ def test_relu_is_hes_and_says_how_wide():
     assert found.depth_limit == pytest.approx((44.4132 * 2 * np.exp(6)) ** 0.5, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_gelu_gets_its_stable_branch():
     point = operating_point(mf.activation("gelu"), 100)
     assert point.kind == "stable_branch" and point.sigma_b > 0.415839 and point.chi_q < np.exp(-1 / 100)
@@ -70,8 +78,18 @@ def test_no_good_answer_is_said_and_another_way_shown():
         found.initializer  # noqa: B018
 
 
-def test_steps_have_no_point():
-    assert operating_point(mf.activation("step"), 10).kind == "none"
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("step", "none"),
+        ("softplus", "none"),
+        ("sigmoid", "poor"),
+        ("relu6", "critical"),
+        ("leaky_relu", "scale_invariant"),
+    ],
+)
+def test_kinds_of_points(name, kind):
+    assert operating_point(mf.activation(name), 100).kind == kind
 
 
 def test_residual_branches_stay_bounded():

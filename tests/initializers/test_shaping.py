@@ -94,6 +94,7 @@ def test_the_conditions_hold_of_the_activation_itself():
     assert (weight @ slope**2) ** 30 == pytest.approx(1.5, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_kinks_are_mapped():
     found = dks("relu", depth=20)
     assert found.activation.kinks == pytest.approx((-1 / found.gamma_i,))

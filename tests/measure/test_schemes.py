@@ -25,6 +25,7 @@ def test_the_table_foretells_a_hundred_layers_of_tanh():
     }
 
 
+@pytest.mark.slow
 def test_the_table_foretells_a_hundred_layers_of_gelu():
     rules = {"lecun": lecun, "glorot": glorot, "he": he, "critical": critical("gelu", sigma_b=0.5)}
     assert _words("gelu", 100, rules) == {
@@ -35,6 +36,7 @@ def test_the_table_foretells_a_hundred_layers_of_gelu():
     }
 
 
+@pytest.mark.slow
 def test_networks_do_what_the_table_says():
     found = mf.compare_init("relu", 30, width=300, seeds=4, rules={"he": he, "lecun": lecun})
     np.testing.assert_allclose(np.log2(found.q_end), [1, -30], atol=1e-9)

@@ -32,6 +32,7 @@ def test_a_deep_standardized_network_keeps_its_variance():
     assert abs(float(jnp.var(h)) - 1) < 0.5
 
 
+@pytest.mark.slow
 def test_nnx_and_linen_agree():
     rule = weight_standardized("gelu", sigma_b=0.1)
     x = jax.random.normal(jax.random.key(0), (2, 6, 6, 4))
