@@ -38,6 +38,14 @@ class LsuvReport(Result):
     tolerance: float
     passes: int
 
+    def rows(self) -> list[tuple[str, str]]:
+        """(name, shown value); of many layers the first and the last by name."""
+        count = len(self.layers)
+        names = ", ".join(self.layers) if count <= 6 else f"{count}: {self.layers[0]} ... {self.layers[-1]}"
+        done = f"{int(self.converged.sum())} of {count}"
+        shown = {"layers": names, "converged": done}
+        return [(name, shown.get(name, value)) for name, value in super().rows()]
+
 
 def lsuv(
     model: Any,
