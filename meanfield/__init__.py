@@ -60,6 +60,9 @@ _HOME = {
     "Phase": "theory.status",
     "Check": "measure.check",
     "check": "measure.check",
+    "reinitialize": "initializers.redrawing",
+    "recommend": "initializers.recommendation",
+    "compare_init": "measure.schemes",
     "Sweep": "training.sweep",
     "train": "training.grid",
 }

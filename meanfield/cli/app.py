@@ -9,7 +9,18 @@ from collections.abc import Sequence
 from meanfield import __version__
 from meanfield.errors import InputError
 
-from . import activations, check, critical, curvature, doctor, fixed_point, phase_diagram, train
+from . import (
+    activations,
+    check,
+    compare_init,
+    critical,
+    curvature,
+    doctor,
+    fixed_point,
+    phase_diagram,
+    recommend,
+    train,
+)
 from .options import Parser
 
 VERBS = {
@@ -17,6 +28,8 @@ VERBS = {
     "critical": critical,
     "curvature": curvature,
     "phase-diagram": phase_diagram,
+    "recommend": recommend,
+    "compare-init": compare_init,
     "check": check,
     "train": train,
     "activations": activations,

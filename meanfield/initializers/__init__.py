@@ -1,11 +1,58 @@
 """Rules that draw weights, each with the theory point that it realizes; drop-in for Flax.
 
-A rule is called as Flax and JAX call theirs, `rule(key, shape, dtype)`, and knows nothing of layers or networks.
-`ScaledNormal` is the one that mean-field theory itself speaks of. Named schemes (lecun, glorot, he, orthogonal,
-delta_orthogonal) and rules that find the critical point of an activation (critical) will live here; the networks
-that use them live in `networks`.
+A rule is called as Flax and JAX call theirs, `rule(key, shape, dtype)`, and `rule.block(phi)` is the block that its
+layers are, so that every quantity of the theory applies to it. Here are the named schemes, the rules that find the
+critical point of an activation, activations shaped for a depth, the initializations that look at data, and what to
+recommend. The networks that use them live in `networks`; how they do on real ones is measured in `measure`.
 """
 
+from .activation_shaping import ShapedActivation, dks, tat
+from .branches import Fixup, SkipInit, fixup, rezero, skip_init
+from .maximal_update import mup, mup_params, roles
+from .named import critical, delta_orthogonal, gain, glorot, he, heuristic, lecun, orthogonal, selu
+from .orthogonal import DeltaOrthogonal, Orthogonal
+from .recommendation import Recommendation, recommend
+from .redrawing import reinitialize
+from .rule import He, Rule, Scaled
 from .scaled_normal import ScaledNormal
+from .self_normalization import SelfNormalizing, self_normalizing
+from .unit_variance import LsuvReport, lsuv
+from .weight_standardization import WeightStandardized, weight_standardized
 
-__all__ = ["ScaledNormal"]
+__all__ = [
+    "DeltaOrthogonal",
+    "Fixup",
+    "He",
+    "LsuvReport",
+    "Orthogonal",
+    "Recommendation",
+    "Rule",
+    "Scaled",
+    "ScaledNormal",
+    "SelfNormalizing",
+    "ShapedActivation",
+    "SkipInit",
+    "WeightStandardized",
+    "critical",
+    "delta_orthogonal",
+    "dks",
+    "fixup",
+    "gain",
+    "glorot",
+    "he",
+    "heuristic",
+    "lecun",
+    "lsuv",
+    "mup",
+    "mup_params",
+    "orthogonal",
+    "recommend",
+    "reinitialize",
+    "rezero",
+    "roles",
+    "self_normalizing",
+    "selu",
+    "skip_init",
+    "tat",
+    "weight_standardized",
+]

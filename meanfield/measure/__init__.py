@@ -1,7 +1,8 @@
 """What a finite network does at initialization, with standard errors, set against the theory.
 
 `measure` draws independent networks and records their lengths, distances and gradients layer by layer; `check` sets
-those against a block's trajectories and gives a verdict. Networks are built in `networks`, inputs come from `data`,
+those against a block's trajectories and gives a verdict.
+`compare_init` sets initialization schemes side by side. Networks are built in `networks`, inputs come from `data`,
 and training, which happens after initialization, is `training`'s.
 """
 
@@ -11,9 +12,21 @@ from typing import Any
 
 from .check import Check, check
 from .comparison import Comparison
+from .coordinates import CoordinateCheck, coordinate_check
 from .measurement import Measurement, measure
+from .schemes import SchemeComparison, compare_init
 
-__all__ = ["Check", "Comparison", "Measurement", "check", "measure"]
+__all__ = [
+    "Check",
+    "Comparison",
+    "CoordinateCheck",
+    "Measurement",
+    "SchemeComparison",
+    "check",
+    "compare_init",
+    "coordinate_check",
+    "measure",
+]
 
 
 class _Room(ModuleType):

@@ -45,6 +45,8 @@ class MLP(nnx.Module):
     ((3, 10), (21, 3, 50))
     """
 
+    stacked = ("kernel", "bias")  # the parameters whose first axis counts layers
+
     def __init__(
         self,
         block: Block,

@@ -8,7 +8,8 @@ mean the same everywhere: red is chaotic, blue is ordered, black is critical.
 from .depth_scales import depth_scales
 from .edge_of_chaos import edge_of_chaos
 from .phase_diagram import phase_diagram
+from .scheme_points import schemes
 from .trainability import trainability
 from .trajectory import trajectory
 
-__all__ = ["depth_scales", "edge_of_chaos", "phase_diagram", "trainability", "trajectory"]
+__all__ = ["depth_scales", "edge_of_chaos", "phase_diagram", "schemes", "trainability", "trajectory"]

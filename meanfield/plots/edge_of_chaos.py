@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 
 from .canvas import axes_or_new, critical_line
@@ -26,7 +27,8 @@ def edge_of_chaos(curves: Any, ax: Axes | None = None) -> Axes:
     if not isinstance(curves, Mapping):
         curves = {None: curves}
     # A single line is the critical line, and that is black in every picture here.
-    colors = ["black"] if len(curves) == 1 else [f"C{i % 10}" for i in range(len(curves))]
+    cycle = [f"C{i}" for i in range(10)] if len(curves) <= 10 else colormaps["tab20"].colors
+    colors = ["black"] if len(curves) == 1 else [cycle[i % len(cycle)] for i in range(len(curves))]
     for (name, curve), color in zip(curves.items(), colors, strict=True):
         critical_line(ax, curve, color=color, label=name)
     ax.set(xlabel=r"$\sigma_w$", ylabel=r"$\sigma_b$", title="Edge of chaos")

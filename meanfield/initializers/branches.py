@@ -1,0 +1,124 @@
+"""Residual branches that start as nothing, or almost: Fixup, SkipInit and ReZero."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from ..errors import InputError
+from .rule import He, Rule, Scaled, plain
+
+
+@dataclass(frozen=True)
+class Fixup(Rule):
+    """The layers inside a residual branch under Fixup: He's times branches^(-1 / (2 layers - 2)) (Zhang et al. 2019).
+
+    branches: L, residual branches in the network; layers: m >= 2, weight layers in each. The rule itself is for a
+    branch's layers but the last. `.last` (zeros) is for the last layer of each branch and for the classifier;
+    `.bias` (0) and `.multiplier` (1) are the scalars before each layer and activation and at the branch's end, whose
+    learning rate is a tenth of the weights' (`.scalar_learning_rate`). mode: the published code takes "fan_out".
+    `mf.networks.FixupBranch` puts them together.
+
+    >>> rule = Fixup(branches=54, layers=2)
+    >>> print(f"{rule.shrink:.6f} {rule.sigma_w:.6f}")
+    0.136083 0.192450
+    """
+
+    branches: int = 1
+    layers: int = 2
+    slope: float = 0.0
+    distribution: str = "normal"
+    mode: str = "fan_in"
+
+    def __post_init__(self) -> None:
+        for name, least in (("branches", 1), ("layers", 2)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or int(value) != value or value < least:
+                raise InputError(f"{name}={value!r} must be a whole number >= {least}")
+        He(self.slope, 0.0, self.distribution, self.mode)
+
+    @property
+    def shrink(self) -> float:
+        """branches^(-1 / (2 layers - 2))."""
+        return float(self.branches) ** (-1 / (2 * self.layers - 2))
+
+    @property
+    def sigma_w(self) -> float:
+        """He's sigma_w times `shrink`."""
+        return He(self.slope).sigma_w * self.shrink
+
+    @property
+    def sigma_b(self) -> float:
+        """0: Fixup's biases are scalars that start at 0."""
+        return 0.0
+
+    @property
+    def last(self) -> Scaled:
+        """Zeros: for the last layer of each branch, and for the classifier."""
+        return Scaled(0.0)
+
+    bias = 0.0
+    multiplier = 1.0
+    scalar_learning_rate = 0.1
+
+    def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
+        """A kernel of `shape`."""
+        return Scaled(self.sigma_w, 0.0, self.distribution, self.mode).kernel(key, shape, dtype, out_sharding)
+
+    def gain(self, shape: Sequence[int]) -> float:
+        """sqrt(fan_in / fan) of this mode's fan."""
+        return Scaled(1.0, 0.0, self.distribution, self.mode).gain(shape)
+
+
+@dataclass(frozen=True)
+class SkipInit:
+    """The scalar alpha in x + alpha F(x), one a branch: an initializer of a parameter, whatever its shape.
+
+    alpha = 0 makes every block the identity (SkipInit, De & Smith 2020; ReZero, Bachlechner et al. 2021); 1/sqrt(L)
+    for L branches keeps the variance of the sum bounded, where alpha = 1 doubles it in each block.
+
+    >>> import jax
+    >>> float(skip_init(jax.random.key(0), ())), round(skip_init(branches=100).alpha, 3)
+    (0.0, 0.1)
+    """
+
+    alpha: float = 0.0
+
+    def __post_init__(self) -> None:
+        plain(self, "alpha")
+
+    def __call__(
+        self, key: Any = None, shape: Any = None, dtype: Any = jnp.float32, out_sharding: Any = None, **options: Any
+    ) -> Any:
+        """An array of `shape` filled with alpha; without a key, the rule with `alpha` or `branches` set."""
+        if shape is not None:
+            place = {} if out_sharding is None else {"device": out_sharding}
+            return jnp.full(tuple(shape), self.alpha, jnp.float32 if dtype is None else dtype, **place)
+        if key is not None or not set(options) <= {"alpha", "branches"} or len(options) > 1:
+            raise InputError("skip_init takes alpha= or branches=, or (key, shape)")
+        if "branches" in options:
+            if not options["branches"] >= 1:
+                raise InputError(f"branches={options['branches']!r} must be a number of branches >= 1")
+            return SkipInit(1 / math.sqrt(options["branches"]))
+        return SkipInit(**options) if options else self
+
+
+def fixup(branches: int, layers: int = 2, **options: Any) -> Fixup:
+    """`Fixup` for `branches` residual branches of `layers` weight layers each.
+
+    >>> fixup(branches=16, layers=3).shrink
+    0.5
+    """
+    return Fixup(branches, layers, **options)
+
+
+skip_init = SkipInit()
+"""alpha = 0 (De & Smith 2020); `skip_init(branches=L)` is 1/sqrt(L)."""
+
+rezero = SkipInit()
+"""alpha = 0 (Bachlechner et al. 2021)."""

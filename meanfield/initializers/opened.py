@@ -1,0 +1,179 @@
+"""Somebody's model, opened: which of its parts are weight layers, in NNX modules and in Linen's variables.
+
+A weight layer is a module (Linen: a node of the parameters) that itself holds an array of two or more axes. Names of
+attributes do not matter, except that biases are arrays of one axis called `bias`, `b`, or ending in `bias` or `_b`.
+Embeddings are left alone: their rows are looked up, not summed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from ..errors import InputError
+
+
+class Layer(NamedTuple):
+    """One weight layer: where it is, the module (None in Linen), its kernels and its biases by name.
+
+    kernels, biases: names -> `nnx.Param`s, or arrays in Linen. stacked: names whose first axis counts layers.
+    """
+
+    path: tuple
+    module: Any
+    kernels: dict[str, Any]
+    biases: dict[str, Any]
+    stacked: frozenset
+
+    @property
+    def name(self) -> str:
+        """The path as one word, "blocks/3/conv"."""
+        return "/".join(map(str, self.path)) or "model"
+
+
+def nnx_layers(model: nnx.Module) -> list[Layer]:
+    """The weight layers of an NNX module, in the order in which its attributes are walked.
+
+    >>> class Net(nnx.Module):
+    ...     def __init__(self, rngs):
+    ...         self.stuff = nnx.List([nnx.Linear(3, 4, rngs=rngs), nnx.BatchNorm(4, rngs=rngs)])
+    >>> [layer.name for layer in nnx_layers(Net(nnx.Rngs(0)))]
+    ['stuff/0']
+    """
+    found = []
+    for path, module in nnx.iter_modules(model):
+        if isinstance(module, nnx.Embed):
+            continue
+        params = {k: v for k, v in vars(module).items() if isinstance(v, nnx.Param) and v.get_value() is not None}
+        stacked = _stacked(module, params)
+        kernels = {k: v for k, v in params.items() if v.ndim - (k in stacked) >= 2}
+        if kernels:
+            biases = {k: v for k, v in params.items() if _is_bias(k) and v.ndim - (k in stacked) < 2}
+            found.append(Layer(path, module, kernels, biases, stacked))
+    return found
+
+
+def _stacked(module: nnx.Module, params: Mapping[str, Any]) -> frozenset:
+    """Names of parameters whose first axis counts layers: declared by the module, or seen in a known layer's rank."""
+    declared = frozenset(getattr(module, "stacked", ()))
+    if isinstance(module, nnx.Linear):
+        rank = 2
+    elif isinstance(module, (nnx.Conv, nnx.ConvTranspose)):
+        rank = 2 + len(module.kernel_size)
+    else:
+        return declared
+    extra = params["kernel"].ndim - rank
+    return declared | frozenset(params if extra == 1 else ())
+
+
+def linen_layers(params: Mapping[str, Any]) -> list[Layer]:
+    """The weight layers of Linen's parameters, a nest of dicts with arrays at the leaves.
+
+    >>> tree = {"Dense_0": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}, "norm": {"scale": jnp.ones(4)}}
+    >>> [layer.name for layer in linen_layers(tree)]
+    ['Dense_0']
+    """
+    return list(_walk(params, ()))
+
+
+def _walk(node: Mapping[str, Any], path: tuple) -> Iterator[Layer]:
+    leaves = {k: v for k, v in node.items() if not isinstance(v, Mapping)}
+    kernels = {k: v for k, v in leaves.items() if jnp.ndim(_raw(v)) >= 2 and k != "embedding"}
+    if kernels:
+        biases = {k: v for k, v in leaves.items() if _is_bias(k) and jnp.ndim(_raw(v)) < 2}
+        yield Layer(path, None, kernels, biases, frozenset())
+    for name, child in node.items():
+        if isinstance(child, Mapping):
+            yield from _walk(child, (*path, name))
+
+
+def _raw(leaf: Any) -> Any:
+    """The array in a box that Linen puts around a partitioned parameter."""
+    return nn.meta.unbox(leaf)
+
+
+def _is_bias(name: str) -> bool:
+    return name in ("bias", "b") or name.endswith(("bias", "_b"))
+
+
+def drawn(rule: Callable[..., Array], key: Array, layer: Layer, name: str, old: Array) -> Array:
+    """A new array for a parameter of a layer: of the old one's shape and dtype, stacked layers one by one."""
+    if name in layer.stacked:
+        keys = jax.random.split(key, old.shape[0])
+        return jnp.stack([_one(rule, k, layer.module, old[0]) for k in keys])
+    return _one(rule, key, layer.module, old)
+
+
+def _one(rule: Callable[..., Array], key: Array, module: Any, old: Array) -> Array:
+    shape = old.shape
+    if isinstance(module, nnx.LinearGeneral) and old.ndim >= 2 and not module.batch_axis:
+        # Axes of the inputs first, then of the outputs: a fan is the product of its own.
+        into = len(module.in_features)
+        shape = (math.prod(shape[:into]), math.prod(shape[into:]))
+    return jnp.asarray(rule(key, shape, old.dtype), old.dtype).reshape(old.shape)
+
+
+@contextmanager
+def recorded(layers: list[Layer]) -> Iterator[dict[str, Array]]:
+    """Inside, calls of these NNX modules leave their first output under the layer's name, in the order of the calls.
+
+    Flax looks `__call__` up on the class, so the classes are wrapped, as `nnx.capture` does, and given back after.
+    """
+    names, log = {id(layer.module): layer.name for layer in layers}, {}
+
+    def wrap(call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def wrapper(self: Any, *args: Any, **options: Any) -> Any:
+            out = call(self, *args, **options)
+            if id(self) in names:
+                log.setdefault(names[id(self)], out)
+            return out
+
+        return wrapper
+
+    classes = {type(layer.module) for layer in layers}
+    own = {cls: cls.__dict__.get("__call__") for cls in classes}
+    try:
+        for cls, wrapped in [(cls, wrap(cls.__call__)) for cls in classes]:
+            cls.__call__ = wrapped
+        yield log
+    finally:
+        for cls, call in own.items():
+            if call is None:
+                del cls.__call__
+            else:
+                cls.__call__ = call
+
+
+def linen_outputs(module: nn.Module, variables: Any, layers: list[Layer], call: Callable[..., Any], x: Any) -> dict:
+    """The first output of each weight layer of a Linen module, by name, in the order of the calls."""
+    names, log = {layer.path: layer.name for layer in layers}, {}
+
+    def watch(following: Callable[..., Any], args: tuple, options: dict, context: Any) -> Any:
+        out = following(*args, **options)
+        if context.method_name == "__call__" and context.module.path in names:
+            log.setdefault(names[context.module.path], out)
+        return out
+
+    with nn.intercept_methods(watch):
+        # BatchNorm's statistics may move; what they become is dropped with the rest of the outputs.
+        nn.apply(call, module, mutable=True)(variables, x)
+    return log
+
+
+def key_of(key: Any) -> Array:
+    """A JAX key from a key or an integer."""
+    if isinstance(key, jax.Array):
+        return key
+    if isinstance(key, bool) or not hasattr(key, "__index__") or key < 0:
+        raise InputError(f"key={key!r} must be a JAX key or an integer >= 0")
+    return jax.random.key(int(key))

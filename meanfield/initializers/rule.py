@@ -1,0 +1,205 @@
+"""`Rule`: what every initializer here is, and the ones that scale independent entries by the fan of a kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..errors import InputError
+from ..gaussian.activation import Activation
+from ..theory.block import MLP, Serial, check_one_sigma
+
+DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
+MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
+
+
+class Rule:
+    """A frozen dataclass that draws weights and knows the theory point (sigma_w, sigma_b) that it realizes.
+
+    Called with a key and a shape, `rule(key, shape, dtype, out_sharding)`, it draws, as `jax.nn.initializers` do.
+    A shape of two or more axes is a kernel (*window, c_in, c_out); one with fewer is a bias, which gets
+    N(0, sigma_b^2). So one rule serves as `kernel_init` and as `bias_init`. Called with options it is the rule with
+    those options: `he` and `he()` are the same rule, `he(slope=0.25)` is PReLU's.
+
+    Rules are equal when their fields are, hashable and picklable.
+    """
+
+    sigma_w: Any
+    sigma_b: Any
+
+    def __call__(
+        self, key: Any = None, shape: Any = None, dtype: Any = jnp.float32, out_sharding: Any = None, **options: Any
+    ) -> Any:
+        """Draw an array of `shape` and `dtype`; without a key and a shape, the rule with `options` set."""
+        if shape is None:
+            return self._with(key, options)
+        if options:
+            raise InputError(f"{', '.join(options)}: set options first, then draw: rule(...)(key, shape)")
+        shape = tuple(int(n) for n in shape)
+        dtype = jnp.float32 if dtype is None else dtype
+        if len(shape) < 2:
+            return normal(key, shape, dtype, out_sharding) * jnp.asarray(self.sigma_b, dtype)
+        return self.kernel(key, shape, dtype, out_sharding)
+
+    def _with(self, key: Any, options: dict[str, Any]) -> Rule:
+        if key is not None:
+            raise InputError(f"shape is missing: draw with rule(key, shape), set options by name; got {key!r}")
+        try:
+            return replace(self, **options)  # type: ignore[type-var]
+        except TypeError:
+            known = ", ".join(f for f in self.__dataclass_fields__)  # type: ignore[attr-defined]
+            raise InputError(f"{', '.join(options)}: unknown option; {type(self).__name__} has {known}") from None
+
+    def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
+        """A kernel of `shape`, two or more axes."""
+        raise NotImplementedError
+
+    def gain(self, shape: Sequence[int]) -> float:
+        """sigma_w that a kernel of this shape realizes, in units of the rule's own sigma_w; 1 on square kernels."""
+        raise NotImplementedError
+
+    def sigma_w_at(self, shape: Sequence[int] | None = None) -> Any:
+        """The sigma_w that a kernel (*window, c_in, c_out) realizes: sigma_w^2 = fan_in E[W^2]; None: a square one.
+
+        >>> from meanfield.initializers import glorot
+        >>> round(glorot.sigma_w_at((300, 17)) ** 2, 4), glorot.sigma_w_at()
+        (1.8927, 1.0)
+        """
+        if shape is None:
+            return self.sigma_w
+        if len(shape) < 2:
+            raise InputError(f"shape={tuple(shape)} is not that of a kernel; give (*window, c_in, c_out)")
+        return self.sigma_w * self.gain(tuple(shape))
+
+    def block(self, phi: str | Callable | Activation, shape: Sequence[int] | None = None) -> Serial:
+        """The block that layers drawn by this rule are, so that every quantity of the theory applies to it.
+
+        `shape` is the kernel's where sigma_w depends on it; None stands for a square one.
+
+        >>> import meanfield as mf
+        >>> print(f"{mf.fixed_point(mf.initializers.lecun.block('selu')).chi_1:.5f}")
+        1.07157
+        """
+        return MLP(phi, self.sigma_w_at(shape), self.sigma_b)
+
+
+def normal(key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any = None) -> Array:
+    """Independent standard normals; `out_sharding`, where given, places them on a mesh."""
+    place = {} if out_sharding is None else {"out_sharding": out_sharding}
+    return jax.random.normal(key, shape, dtype, **place)
+
+
+def fans(shape: Sequence[int]) -> tuple[int, int]:
+    """fan_in and fan_out of a kernel (*window, c_in, c_out): k k c_in and k k c_out.
+
+    A grouped convolution's kernel in Flax has c_in / groups already.
+
+    >>> fans((3, 3, 8, 64))
+    (72, 576)
+    """
+    *window, c_in, c_out = shape
+    field = math.prod(window)
+    return field * c_in, field * c_out
+
+
+def plain(rule: Any, *names: str) -> None:
+    """Check the standard deviations of a rule and make plain floats of them: equal values, equal rules."""
+    for name in names:
+        value = getattr(rule, name)
+        check_one_sigma(name, value)
+        if not isinstance(value, jax.core.Tracer):
+            object.__setattr__(rule, name, float(value))
+
+
+def one_of(name: str, value: Any, known: Sequence[str]) -> None:
+    """InputError unless value is one of the known words."""
+    if value not in known:
+        raise InputError(f"{name}={value!r} is not known; give one of {', '.join(map(repr, known))}")
+
+
+@dataclass(frozen=True)
+class Scaled(Rule):
+    """Independent entries of variance sigma_w^2 / fan, `jax.nn.initializers.variance_scaling` by another name.
+
+    sigma_w, sigma_b: standard deviations, dimensionless. mode: the fan, of `MODES`; with "fan_in" the theory's
+    sigma_w is the rule's on every shape, with the others it is on square kernels, see `sigma_w_at`. distribution: of
+    `DISTRIBUTIONS`; the theory depends on the variance alone. Raises InputError for a negative sigma, unknown words.
+
+    >>> import jax
+    >>> kernel = Scaled(1.5, 0.3)(jax.random.key(0), (400, 300))
+    >>> abs(float(kernel.std()) * 400**0.5 - 1.5) < 0.02
+    True
+    """
+
+    sigma_w: Any = 1.0
+    sigma_b: Any = 0.0
+    distribution: str = "normal"
+    mode: str = "fan_in"
+
+    def __post_init__(self) -> None:
+        plain(self, "sigma_w", "sigma_b")
+        one_of("distribution", self.distribution, DISTRIBUTIONS)
+        one_of("mode", self.mode, MODES)
+
+    def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
+        """A kernel of `shape`, by `jax.nn.initializers.variance_scaling`."""
+        draw = jax.nn.initializers.variance_scaling(self.sigma_w**2, self.mode, self.distribution)
+        place = {} if out_sharding is None else {"out_sharding": out_sharding}
+        return draw(key, shape, dtype, **place)
+
+    def gain(self, shape: Sequence[int]) -> float:
+        """sqrt(fan_in / fan) of this mode's fan."""
+        fan_in, fan_out = fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+        return math.sqrt(fan_in / fan.get(self.mode, math.sqrt(fan_in * fan_out)))
+
+
+@dataclass(frozen=True)
+class He(Rule):
+    """Variance 2 / ((1 + slope^2) fan_in): the second moment survives a rectifier (He et al. 2015).
+
+    slope: that of PReLU or leaky ReLU left of 0, 0 for ReLU; sigma_b: of the biases. mode: "fan_in", or "fan_out",
+    which keeps gradients instead. Critical for its activation at any variance.
+
+    >>> print(f"{He().sigma_w:.6f} {He(slope=0.25).sigma_w**2:.5f}")
+    1.414214 1.88235
+    """
+
+    slope: Any = 0.0
+    sigma_b: Any = 0.0
+    distribution: str = "normal"
+    mode: str = "fan_in"
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "slope", float(self.slope))
+        except (TypeError, ValueError):
+            raise InputError(f"slope={self.slope!r} must be a number, that of the activation left of 0") from None
+        if not math.isfinite(self.slope):
+            raise InputError(f"slope={self.slope} must be finite")
+        plain(self, "sigma_b")
+        one_of("distribution", self.distribution, DISTRIBUTIONS)
+        one_of("mode", self.mode, MODES)
+
+    @property
+    def sigma_w(self) -> float:
+        """sqrt(2 / (1 + slope^2))."""
+        return math.sqrt(2 / (1 + self.slope**2))
+
+    @property
+    def _scaled(self) -> Scaled:
+        return Scaled(self.sigma_w, self.sigma_b, self.distribution, self.mode)
+
+    def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
+        """A kernel of `shape`."""
+        return self._scaled.kernel(key, shape, dtype, out_sharding)
+
+    def gain(self, shape: Sequence[int]) -> float:
+        """sqrt(fan_in / fan) of this mode's fan."""
+        return self._scaled.gain(shape)

@@ -1,0 +1,51 @@
+"""Initialization schemes as points on the phase diagram of an activation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from .canvas import axes_or_new
+
+_MARKS = "osD^vP*Xphd<>"
+_COLOURS = {"trains": "#1a9850", "inputs merge": "#fdae61"}
+
+
+def schemes(result: Any, ax: Axes | None = None) -> Axes:
+    """Draw every scheme of a `meanfield.compare_init` at its (sigma_w, sigma_b), on a phase diagram; returns the Axes.
+
+    `result` has `activation`, `schemes` (names), `sigma_w`, `sigma_b` (n,) and `verdict` (words). A filled green mark
+    trains, an empty one does not, and the legend says why. Draw `meanfield.plots.phase_diagram` on `ax` first for the
+    colours of the phases. Schemes at one point share a mark.
+
+    >>> from types import SimpleNamespace as Result
+    >>> from matplotlib.figure import Figure
+    >>> result = Result(activation="relu", schemes=("he", "lecun", "glorot"), sigma_w=[1.4, 1.0, 1.0],
+    ...     sigma_b=[0.0, 0.0, 0.0], verdict=("trains", "gradients vanish", "gradients vanish"))
+    >>> len(schemes(result, Figure().subplots()).collections)
+    2
+    """
+    ax = axes_or_new(ax)
+    for i, (point, (names, word)) in enumerate(_grouped(result).items()):
+        colour = _COLOURS.get(word, "#d73027")
+        trains = word == "trains"
+        look = {"facecolor": colour, "edgecolor": "black"} if trains else {"facecolor": "white", "edgecolor": colour}
+        label = f"{', '.join(names)}: {word}"
+        mark = _MARKS[i % len(_MARKS)]
+        ax.scatter(*point, s=64, marker=mark, linewidth=1.4, zorder=5, clip_on=False, label=label, **look)
+    if not ax.get_xlabel():
+        ax.set(xlabel=r"$\sigma_w$", ylabel=r"$\sigma_b$")
+    ax.set_title(f"Initialization schemes, {result.activation}")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize="x-small", frameon=False, ncols=2)
+    return ax
+
+
+def _grouped(result: Any) -> dict[tuple[float, float], tuple[list[str], str]]:
+    """(sigma_w, sigma_b), equal to three digits -> names there, and their verdict."""
+    groups: dict[tuple[float, float], tuple[list[str], str]] = {}
+    for name, w, b, word in zip(result.schemes, result.sigma_w, result.sigma_b, result.verdict, strict=True):
+        point = (float(np.round(w, 3)), float(np.round(b, 3)))
+        groups.setdefault(point, ([], word))[0].append(name)
+    return groups

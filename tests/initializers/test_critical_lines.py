@@ -1,0 +1,64 @@
+"""Critical points of eoc.json found from each of the three numbers, and the gaps that are to be told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import meanfield as mf
+
+RECORDS = json.loads((Path(__file__).parent.parent / "reference" / "eoc.json").read_text())["records"]
+INTERIOR = [r for r in RECORDS if r["kind"] == "interior"]
+
+
+def _row(record):
+    return (record["activation"], *(float(record[k]) for k in ("sigma_w", "sigma_b", "q", "chi_q")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("record", INTERIOR, ids=lambda r: f"{r['activation']}-{r['sigma_b']}")
+def test_every_row_from_q_and_from_sigma_w(record):
+    name, sigma_w, sigma_b, q, chi_q = _row(record)
+    at_q = mf.critical(name, q=q)
+    assert at_q.sigma_w == pytest.approx(sigma_w, rel=1e-9)
+    assert at_q.sigma_b == pytest.approx(sigma_b, rel=1e-6, abs=1e-8)
+    assert bool(at_q.stable) == (chi_q < 1)
+    branches = mf.critical(name, sigma_w=sigma_w).branches
+    # d q / d sigma_w is large where the line is steep.
+    assert np.nanmin(np.abs(branches.q / q - 1)) < 1e-7
+
+
+@pytest.mark.parametrize(
+    "name, given, status, stable",
+    [
+        ("sigmoid", {"sigma_w": 9.0}, "none", False),
+        ("sigmoid", {"sigma_w": 10.2}, "found", True),
+        ("softplus", {"sigma_b": 0.1}, "none", False),
+        ("relu", {"sigma_b": 0.0}, "scale_invariant", False),
+        ("relu", {"sigma_b": 0.1}, "none", False),
+        ("gelu", {"sigma_b": 0.2}, "found", False),
+        ("gelu", {"sigma_b": 0.5}, "found", True),
+        ("silu", {"sigma_b": 0.745}, "found", False),
+        ("silu", {"sigma_b": 0.746}, "found", True),
+        ("tanh", {"sigma_b": 0.0}, "limit_q0", False),
+    ],
+)
+def test_gaps(name, given, status, stable):
+    found = mf.critical(name, **given)
+    assert (str(found.status), bool(found.stable)) == (status, stable)
+
+
+def test_the_logistic_line_starts_at_its_corner():
+    found = mf.critical("sigmoid", sigma_b=0.0)
+    # theory.md section 1.7.
+    assert found.sigma_w == pytest.approx(10.1493, abs=5e-5) and found.q_star == pytest.approx(45.6243, abs=5e-5)
+
+
+def test_the_half_stable_points():
+    # theory.md section 3.10: C_W, K* of SWISH and GELU, where both susceptibilities are 1.
+    for name, w_var, q in (("silu", 1.988004678, 14.320173618), ("gelu", 1.983058257, 3.561552813)):
+        found = mf.critical(name, q=q)
+        assert found.sigma_w**2 == pytest.approx(w_var, rel=1e-9) and found.chi_q == pytest.approx(1, abs=1e-8)

@@ -1,0 +1,118 @@
+"""SELU's constants and the published parameters of DKS and TAT."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield.errors import InputError
+from meanfield.initializers import dks, self_normalizing, tat
+
+# Klambauer et al. 2017, solved to 30 digits (theory.md section 2.10).
+LAMBDA, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+
+def test_selu():
+    found = self_normalizing("elu")
+    assert found.lam == pytest.approx(LAMBDA, abs=1e-12) and found.alpha == pytest.approx(ALPHA, abs=1e-12)
+    np.testing.assert_allclose(found.jacobian, [[0, 0.088835], [0, 0.782648]], atol=6e-7)
+    assert found.contraction == pytest.approx(0.787673, abs=6e-7)
+    assert found.chi_1 == pytest.approx(1.071575, abs=6e-7)
+    assert "chaotic" in found.note and "1.07157" in found.note
+    fp = mf.fixed_point(found.block)
+    assert fp.q_star == pytest.approx(1, abs=1e-12) and fp.phase == "chaotic"
+    x = np.linspace(-3, 3, 13, dtype=np.float32)
+    np.testing.assert_allclose(found.activation(x), mf.activation("selu")(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gelu", "tanh", "relu", "softplus"])
+def test_any_activation_normalizes_itself(name):
+    found = self_normalizing(name)
+    z = jax.random.normal(jax.random.key(0), (200_000,))
+    y = np.asarray(found.activation(z), float)
+    # Means of 200,000 values of variance 1, and of their squares.
+    assert abs(y.mean()) < 5 / np.sqrt(y.size)
+    assert abs((y**2).mean() - 1) < 5 * (y**2).std() / np.sqrt(y.size)
+
+
+def test_no_two_sided_scaling():
+    with pytest.raises(InputError, match="form='shift'"):
+        self_normalizing("relu", form="two_sided")
+
+
+def subnet(r, x0, groups=(3, 4, 23, 3), shortcut=0.6):
+    """The architecture function of the published tests: residual blocks of three layers, and one block alone."""
+
+    def block(x):
+        return r(r(r(x)))
+
+    x = x0
+    for count in groups:
+        for j in range(count):
+            x = shortcut**2 * (x if j else r(x)) + (1 - shortcut**2) * block(x)
+    return max(r(x), block(x0))
+
+
+# (gamma_i, delta_i, delta_o, gamma_o) of the published tests (theory.md section 3.9); DKS relu re-solved exactly there.
+GOLDEN = {
+    ("dks", "softplus"): (0.18761008, 0.40688063, -0.92134662, 8.87867254),
+    ("dks", "tanh"): (0.07461073, 0.55669152, -0.50343788, 18.00263596),
+    ("dks", "relu"): (0.36854363, 1.0, -1.00037394, 2.72167510),
+    ("dks", "gelu"): (0.07043253, 0.25948930, -0.15815379, 20.21158902),
+    ("dks", "leaky_relu"): (1.0, 0.0, -0.04941869, 1.06518327),
+    ("tat", "softplus"): (0.15011490, 0.53745999, -0.99648101, 10.54880188),
+    ("tat", "tanh"): (0.05802052, 0.52186398, -0.47964307, 22.36066262),
+    ("tat", "leaky_relu"): (1.0, 0.0, 0.0, 1.19699655),
+}
+
+
+@pytest.mark.parametrize("method, name", GOLDEN)
+def test_published_parameters(method, name):
+    found = dks(name, subnet, zeta=1.2) if method == "dks" else tat(name, subnet, tau=0.2, eta=0.75)
+    np.testing.assert_allclose(
+        (found.gamma_i, found.delta_i, found.delta_o, found.gamma_o), GOLDEN[method, name], rtol=1e-6, atol=1e-8
+    )
+    if name == "leaky_relu":
+        assert found.slope == pytest.approx({"dks": 0.87612571, "tat": 0.62918003}[method], abs=1e-8)
+    if (method, name) == ("dks", "relu"):
+        assert found.q_slope_1 == pytest.approx(0.97532, abs=5e-6)
+    else:
+        assert found.q_slope_1 == pytest.approx(1, abs=1e-8)
+
+
+def test_the_conditions_hold_of_the_activation_itself():
+    found = dks("softplus", depth=30)
+    z = np.polynomial.hermite_e.hermegauss(80)
+    weight = z[1] / z[1].sum()
+    with jax.enable_x64(True):
+        y, slope = (np.asarray(f(z[0])) for f in (found.activation, found.activation.slope))
+    assert weight @ y == pytest.approx(0, abs=1e-9)
+    assert weight @ y**2 == pytest.approx(1, abs=1e-9)
+    assert weight @ (z[0] * y * slope) == pytest.approx(1, abs=1e-9)
+    assert (weight @ slope**2) ** 30 == pytest.approx(1.5, abs=1e-7)
+
+
+@pytest.mark.slow
+def test_kinks_are_mapped():
+    found = dks("relu", depth=20)
+    assert found.activation.kinks == pytest.approx((-1 / found.gamma_i,))
+    fp = mf.fixed_point(found.block)
+    assert fp.q_star == pytest.approx(1, abs=1e-9) and fp.chi_1 == pytest.approx(1.5 ** (1 / 20), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: dks("tanh", depth=10, zeta=0.5), "zeta"),
+        (lambda: dks("tanh"), "depth="),
+        (lambda: dks("step", depth=10), "jumps"),
+        (lambda: dks("leaky_relu", depth=1, zeta=2.0), "zeta=1.999|zeta"),
+        (lambda: tat("relu", depth=10), "kinks"),
+        (lambda: tat("leaky_relu", depth=3, eta=0.999), "eta"),
+    ],
+)
+def test_what_cannot_be_reached_is_said(call, words):
+    with pytest.raises(InputError, match=words):
+        call()
