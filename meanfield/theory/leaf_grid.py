@@ -13,16 +13,17 @@ import numpy as np
 from jax import Array, lax
 
 from ..errors import InputError
-from .block import Block, alone, check_block
-from .fixed_point import FixedPoint, Variances, solve, solve_correlation, solve_variance
+from .block import Block, alone, check_block, holds
+from .fixed_point import FixedPoint, Variances, solve, solve_correlation, solve_variance, variance
 from .leaves import Path, path_name, with_leaf
 from .precision import host_float64
 from .ranges import values_of
 from .result import Result
 from .state import has_more_state
 from .status import Labels
+from .tabulated import activations_of, single_tables, tables_for, with_activations
 
-_PIECE = 32
+_PIECE, _WORTH_A_TABLE = 32, 64
 
 
 @jax.tree_util.register_dataclass
@@ -90,8 +91,10 @@ def leaf_diagram(block: Block, x: tuple[Path, Any], y: tuple[Path, Any], q0: flo
     """Every fixed-point field of a block at every pair of values of two of its leaves.
 
     x and y are (leaf, values): a leaf by path ("blocks.1.sigma_w", or its end, "sigma_w", which is that of every layer)
-    or by a getter, values as (lo, hi, n) or an array. Each point is what `fixed_point` gives, at a few tens of
-    milliseconds where pairs need quadrature. Raises InputError for an unknown leaf and for what a block refuses.
+    or by a getter, values as (lo, hi, n) or an array. Each point is what `fixed_point` gives; c* and what follows from
+    it to 1e-8, by tables of the activations, where the grid is not small and no leaf is an activation's own, else by
+    quadrature, which takes tens of milliseconds a point. Raises InputError for an unknown leaf and for what a block
+    refuses.
 
     >>> import meanfield as mf
     >>> block = mf.Activate("relu") >> mf.Dropout(0.1) >> mf.Dense(1.0)
@@ -105,14 +108,9 @@ def leaf_diagram(block: Block, x: tuple[Path, Any], y: tuple[Path, Any], q0: flo
         for value in (values.min(), values.max()):
             check_kinks(block, with_leaf(block, path, float(value)), path)
     every = [a.ravel() for a in np.meshgrid(columns, rows)]
-    pieces = []
-    for start in range(0, every[0].size, _PIECE):
-        piece = [a[start : start + _PIECE] for a in every]
-        short = _PIECE - piece[0].size
-        piece = [np.pad(a, (0, short), mode="edge") for a in piece]
-        pieces.append(_points(block, *piece, float(q0), paths=(x_path, y_path)))
+    points = _solved(block, (x_path, y_path), every, float(q0))
     shape = rows.size, columns.size
-    points = jax.tree.map(lambda *a: np.concatenate(a)[: every[0].size].reshape(*shape, *a[0].shape[1:]), *pieces)
+    points = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), points)
     names = {"x_leaf": path_name(x_path), "y_leaf": path_name(y_path), "block": repr(block)}
     return LeafDiagram(columns, rows, **{f.name: getattr(points, f.name) for f in fields(FixedPoint)}, **names)
 
@@ -134,19 +132,78 @@ def check_kinks(block: Block, moved: Block, path: Path) -> None:
                                  "mf.Activation(fn, params, kinks=...)")  # fmt: skip
 
 
-@host_float64(static=("paths",))
-def _points(block: Block, x: Array, y: Array, q0: Array, *, paths: tuple[Path, Path]) -> FixedPoint:
-    def at(x: Array, y: Array) -> Block:
-        return with_leaf(with_leaf(block, paths[0], x), paths[1], y)
+def _solved(block: Block, paths: tuple[Path, Path], every: list[np.ndarray], q0: float) -> FixedPoint:
+    def in_pieces(compute: Any, *more: Any) -> Any:
+        """compute of every point, and of `more`, in pieces of one size, so that one program serves every grid."""
+        pieces = []
+        for start in range(0, every[0].size, _PIECE):
+            rows = np.minimum(np.arange(start, start + _PIECE), every[0].size - 1)
+            piece = jax.tree.map(lambda a, rows=rows: a[rows], (*every, *more))
+            pieces.append(compute(block, *piece, paths=paths))
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[: every[0].size], *pieces)
 
     if has_more_state(block):
-        return lax.map(lambda xy: solve(at(*xy), q0), (x, y))
-    found = jax.vmap(lambda x, y: solve_variance(alone(at(x, y)), q0))(x, y)
-    return lax.map(lambda point: _correlated(partial(at, *point[0]), point[1]), ((x, y), found))
+        return in_pieces(partial(_by_state, q0=q0))
+    tabulate = every[0].size >= _WORTH_A_TABLE and not _moves_activations(block, paths, every)
+    found = in_pieces(partial(_variances, single_tables(block) if tabulate else None, q0=q0))
+    with_pairs = holds(block, "noisy") | found.chaotic
+    known = (found.status == 0) | (found.status == 2)
+    found = found._replace(chaotic=found.chaotic & known, q=np.where(known, found.q, 0.0))
+    tables = None
+    if tabulate and np.sum(with_pairs & known) >= _WORTH_A_TABLE:
+        q = np.where(with_pairs & known, found.q, np.max(found.q[with_pairs & known]))
+
+        def visit(watched: Block) -> Any:
+            return in_pieces(partial(_met, activations_of(watched)), q)
+
+        tables = tables_for(block, visit)
+    return in_pieces(partial(_correlations, tables), found)
 
 
-def _correlated(block: Any, v: Variances) -> FixedPoint:
-    """c* where there is one to find: pairs are what costs."""
-    known = (v.status == 0) | (v.status == 2)
-    at_rest = v._replace(chaotic=v.chaotic & known, q=jnp.where(known, v.q, 0.0))
-    return solve_correlation(block(), at_rest)
+def _moves_activations(block: Block, paths: tuple[Path, Path], every: list[np.ndarray]) -> bool:
+    far = block
+    for path, values in zip(paths, every, strict=True):
+        far = with_leaf(far, path, float(values[np.argmax(np.abs(values - values[0]))]))
+    pairs = zip(*(jax.tree.leaves(activations_of(b)) for b in (block, far)), strict=True)
+    return not all(np.array_equal(a, b) for a, b in pairs)
+
+
+def _at(block: Block, paths: tuple[Path, Path], x: Any, y: Any) -> Block:
+    return with_leaf(with_leaf(block, paths[0], x), paths[1], y)
+
+
+@host_float64(static=("paths", "q0"))
+def _by_state(block: Block, x: Array, y: Array, *, paths: tuple[Path, Path], q0: float) -> FixedPoint:
+    return lax.map(lambda xy: solve(_at(block, paths, *xy), jnp.asarray(q0, x.dtype)), (x, y))
+
+
+@host_float64(static=("paths", "q0"))
+def _variances(
+    tables: list | None, block: Block, x: Array, y: Array, *, paths: tuple[Path, Path], q0: float
+) -> Variances:
+    def one(x: Array, y: Array) -> Variances:
+        here = _at(block, paths, x, y)
+        here = alone(here) if tables is None else with_activations(here, tables)
+        return solve_variance(here, jnp.asarray(q0, x.dtype))
+
+    return jax.vmap(one)(x, y)
+
+
+@host_float64(static=("paths",))
+def _met(activations: list, block: Block, x: Array, y: Array, q: Array, *, paths: tuple[Path, Path]) -> Array:
+    """One layer at every point, for the variances that its activations meet."""
+    return jax.vmap(lambda x, y, q: variance(with_activations(_at(block, paths, x, y), activations), q))(x, y, q)
+
+
+@host_float64(static=("paths",))
+def _correlations(
+    tables: list | None, block: Block, x: Array, y: Array, v: Variances, *, paths: tuple[Path, Path]
+) -> FixedPoint:
+    if tables is None:
+        # One point at a time: pairs are what costs.
+        return lax.map(lambda point: solve_correlation(_at(block, paths, *point[:2]), point[2]), (x, y, v))
+
+    def one(x: Array, y: Array, v: Variances) -> FixedPoint:
+        return solve_correlation(with_activations(_at(block, paths, x, y), tables), v)
+
+    return jax.vmap(one)(x, y, v)

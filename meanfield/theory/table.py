@@ -149,7 +149,7 @@ class Table:
 
     def activation(self) -> Activation:
         """An activation that knows only its moments: it compiles like every other one's table."""
-        return Activation(_only_moments, closed=self.moments, name="table")
+        return Activation(only_moments, closed=self.moments, name="table")
 
     def panel_of(self, q: np.ndarray) -> np.ndarray:
         """Which panel each variance falls into."""
@@ -241,7 +241,8 @@ def _deficits(phi: Activation, q: Array, e: Array, detail: Detail) -> Array:
     return lax.map(lambda row: jax.vmap(partial(one, row[0]))(row[1]), (q, e))
 
 
-def _only_moments(x: Array) -> Array:
+def only_moments(x: Array) -> Array:
+    """Stands for the function of an activation of which only moments are kept."""
     raise AssertionError("a tabulated activation has moments only")
 
 

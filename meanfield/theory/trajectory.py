@@ -12,14 +12,13 @@ from jax import Array, lax
 
 from ..errors import InputError
 from .block import Block, check_block, holds
-from .deep import stretch as by_table
-from .deep import table_for
 from .kernel import Kernel
 from .precision import host_float64, is_traced
 from .result import Result
 from .state import leaves_gaussian
+from .tabulated import tables_for, with_activations
 
-_STRETCH, _EXACT = 32, 256
+_STRETCH, _EXACT, _LONG = 32, 128, 2048
 
 
 @jax.tree_util.register_dataclass
@@ -57,7 +56,7 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
     once. Where the block couples a batch or tokens, c_within >= 0 is the correlation of two members of an input at the
     start, c0 that of the same member of two inputs, and two different members have c0 c_within; q0 must then be equal.
     The recursion carries the gap, so that 1 - c keeps its digits however deep (Poole et al. 2016; Schoenholz et
-    al. 2017): right to 1e-13 relative to itself, and to 1e-9 after 256 layers of an activation without closed forms,
+    al. 2017): right to 1e-13 relative to itself, and to 1e-9 after 128 layers of an activation without closed forms,
     which go by its table. Raises InputError for a depth that is not a positive integer, a negative variance, a
     correlation outside [-1, 1].
 
@@ -111,12 +110,12 @@ def _start(block: Block, q1: Any, q2: Any, c0: Any, c_within: Any, equal: bool) 
 def _long(block: Block, state: tuple, length: int) -> Trajectory:
     """Stretches of one length, so that every depth runs the same program; a state at rest repeats itself."""
     pieces: list[Trajectory] = []
-    table, first = None, 0
+    known, first = None, 0
     while first < length:
-        before = state
-        if first == _EXACT:
-            table = table_for(block)
-        state, piece = _stretch(table, block, state)
+        before, found = state, None
+        if first >= _EXACT:
+            known, found = _by_table(known, block, state)
+        state, piece = _layers(block, state, length=_STRETCH) if found is None else found
         pieces.append(jax.tree.map(lambda a, n=length - first: a[:n], piece))
         first += len(piece.c)
         at_rest = zip(*map(jax.tree.leaves, (before, state)), strict=True)
@@ -127,16 +126,38 @@ def _long(block: Block, state: tuple, length: int) -> Trajectory:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
 
 
-def _stretch(table: Any, block: Block, state: tuple) -> tuple[tuple, Trajectory]:
-    """Some layers: many by the table where it serves, else a few by quadrature."""
+def _by_table(known: Block | None, block: Block, state: tuple) -> tuple[Block | None, tuple | None]:
+    """_LONG layers by the tables of the block's activations, where these serve; and the block that has them.
+
+    `known` has the tables that served last; they are made anew where variances have left them.
+    """
     kernel, power = state
-    scaled = table is None or np.any(power)
-    tabulated = None if scaled else by_table(table, block, (kernel.q1, kernel.q2, kernel.gap))
-    if tabulated is None:
-        return _layers(block, state, length=_STRETCH)
-    (q1, q2, gap), (q, e, chi, chi_c) = tabulated
-    after = np.append(q[1:], q1[None], 0)
-    return (kernel.replace(q1=q1, q2=q2, gap=gap), power), Trajectory(q, q, 1 - e, e, chi, chi_c, chi * q / after)
+    apart = np.abs(kernel.q1 - kernel.q2) > 1e-13 * kernel.q1
+    if np.any(apart | (kernel.gap > kernel.q1) | (power != 0) | ~np.isfinite(kernel.q1)):
+        return known, None
+    start = kernel.replace(q2=kernel.q1, equal=True), power
+    for anew in (False, True):
+        known = _tabulated(block, kernel) if anew else known
+        if known is not None:
+            state, path = _layers(known, start, length=_LONG)
+            if np.all(np.isfinite(path.c)):
+                return known, (state, path)
+    return None, None
+
+
+def _tabulated(block: Block, kernel: Kernel) -> Block | None:
+    tables = tables_for(block, lambda watched: _alone_along(watched, kernel.replace(gap=None), length=_LONG))
+    return None if tables is None else with_activations(block, tables)
+
+
+@host_float64(static=("length",))
+def _alone_along(block: Block, kernel: Kernel, *, length: int) -> Any:
+    """The variances of single inputs (P,) over `length` layers."""
+
+    def one(kernel: Kernel) -> Kernel:
+        return lax.scan(lambda k, _: (block(k).settled(), None), block(kernel).settled(), length=length)[0]
+
+    return lax.map(one, jax.tree.map(jnp.asarray, kernel.replace(equal=True))).q1
 
 
 @host_float64(static=("length",))
