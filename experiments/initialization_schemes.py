@@ -135,7 +135,7 @@ def picture(path: Path) -> None:
 
     stored = json.loads(path.read_text())
     setting = stored["setting"]
-    figure, panels = plt.subplots(1, len(SCHEMES), figsize=(12, 4.2), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, len(SCHEMES), figsize=(12, 5), sharey=True, layout="constrained")
     for ax, (name, rules) in zip(panels, SCHEMES.items(), strict=True):
         for i, scheme in enumerate(rules):
             found = stored["results"].get(f"{name}: {scheme}")
@@ -151,7 +151,7 @@ def picture(path: Path) -> None:
         ax.axhline(0.1, color="0.6", lw=0.8)
         ax.set(xscale="log", xlabel="learning rate", ylim=(0, 1.03))
         ax.set_title(name)
-        ax.legend(fontsize="x-small", loc="upper left")
+        ax.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False, ncols=2)
     panels[0].set_ylabel("training accuracy")
     figure.suptitle(
         f"{setting['depth']} layers of {setting['width']} units, digits, {setting['steps']} steps of SGD with momentum "
