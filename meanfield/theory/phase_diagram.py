@@ -156,7 +156,7 @@ def _is_mlp(given: Any) -> bool:
 
 def _over_leaves(given: Any, x: tuple[LeafPath, Any], y: tuple[LeafPath, Any], q0: float) -> LeafDiagram:
     """The slower way, which takes any block; its default grids are as much coarser."""
-    coarse = {id(_SIGMA_W): (0.5, 4.0, 36), id(_SIGMA_B): (0.0, 1.0, 25)}
+    coarse = {id(_SIGMA_W): (0.5, 4.0, 72), id(_SIGMA_B): (0.0, 1.0, 50)}
     x, y = ((leaf, coarse.get(id(values), values)) for leaf, values in (x, y))
     block = given if isinstance(given, Block) else MLP(given, sigma_w=1.0, sigma_b=0.0)
     return leaf_diagram(block, x, y, q0)
