@@ -55,7 +55,7 @@ def growth(block: Block, q0: float = 1.0) -> Growth:
     >>> import meanfield as mf
     >>> law = mf.growth(mf.Residual(mf.LayerNorm() >> mf.MLP("tanh", sigma_w=1.5**0.5, sigma_b=0.1**0.5)))
     >>> print(f"{law.law}: q = {law.coefficient:.6f} l^{law.exponent:.1f}, zeta = {law.grad_coefficient:.6f}")
-    power: q = 0.691437 l^1.0, zeta = 1.007466
+    power: q = 0.691442 l^1.0, zeta = 1.007466
     """
     check_block(block)
     if is_traced((block, q0)):

@@ -128,7 +128,7 @@ def to_json(block: Block) -> str:
 
     >>> import meanfield as mf
     >>> to_json(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3) >> mf.LayerNorm())[:64]
-    '{"type": "Serial", "blocks": [{"type": "Activate", "phi": {"activ'
+    '{"type": "Serial", "blocks": [{"type": "Activate", "phi": {"acti'
     """
     check_block(block)
     return json.dumps(_plain(block))

@@ -9,7 +9,7 @@ import meanfield as mf
 from meanfield.gaussian.closed_forms import ErrorFunction
 from meanfield.gaussian.named import NAMED
 
-QUICK = ("hard_tanh", "mish")
+QUICK = ("hard_tanh",)
 SLOW = tuple(pytest.param(name, marks=pytest.mark.slow) for name in NAMED if name not in QUICK)
 
 

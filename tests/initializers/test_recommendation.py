@@ -64,6 +64,7 @@ def test_gelu_gets_its_stable_branch():
     assert mf.critical("gelu", q=point.q).stable
 
 
+@pytest.mark.slow
 def test_no_good_answer_is_said_and_another_way_shown():
     found = mf.recommend("softplus", depth=20)
     assert found.status == "none" and np.isnan(found.sigma_w)

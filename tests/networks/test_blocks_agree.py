@@ -168,7 +168,7 @@ def compare(block, width, seeds):
 
 
 # The others are slow for what compiling costs, not for their networks.
-QUICK = ("residual", "dropout")
+QUICK = ("residual",)
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in BLOCKS])
@@ -193,6 +193,7 @@ def test_a_wrong_theory_is_refused():
     assert np.any(np.abs(other - theory) > 2 * allowed)
 
 
+@pytest.mark.slow
 def test_tokens_of_a_network_agree():
     block, width, tokens = mf.Residual(mf.Attention(tokens=8), scale=0.5), 512, 8
 

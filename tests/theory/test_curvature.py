@@ -101,6 +101,7 @@ def test_the_law_of_a_smooth_critical_network_is_followed():
     assert path.one_minus_c[10_000] == pytest.approx(e, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_kink_whose_slope_does_not_jump_is_none():
     elu = mf.curvature(mf.MLP(mf.Activation.elu(1.0), 1.2, 0.3))
     assert elu.three_halves == 0 and 0 < elu.curvature < 1
@@ -140,6 +141,7 @@ def test_where_the_theory_defines_no_number():
         mf.extrinsic_curvature(mf.MLP("tanh", 1.5), 0)
 
 
+@pytest.mark.slow
 def test_the_derivative_in_sigma_w():
     def of(w):
         return mf.curvature(mf.MLP("tanh", w, 0.3)).curvature

@@ -16,7 +16,7 @@ import meanfield as mf
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "reference" / "golden.json").read_text())["records"]
 EPS, TINY = 2.0**-23, float(np.finfo(np.float32).tiny)
-QUICK = ("tanh", "relu")
+QUICK = ("relu", "erf")
 OF_Q = ("q_star", "chi_1", "chi_q", "xi_q")
 OF_C = ("c_star", "one_minus_c_star", "chi_c", "xi_c", "xi_grad")
 SLOW = tuple(

@@ -139,7 +139,7 @@ def test_numbers_are_kept(tmp_path):
         grid.save(tmp_path / "missing" / "x.nc")
 
 
-def test_a_block_of_another_kind_is_refused():
-    with pytest.raises(mf.InputError, match="phase diagrams"):
-        mf.phase_diagram(mf.Serial((mf.Dense(1.0),)))
+def test_what_is_no_block_is_refused():
+    with pytest.raises(mf.InputError, match="block"):
+        mf.phase_diagram("tanh", x=("no such leaf", [1.0]), y=("sigma_b", [0.1]))
     assert mf.phase_diagram(mf.MLP("tanh", 1.0), sigma_w=[1.0], sigma_b=[0.1]).activation == "tanh"

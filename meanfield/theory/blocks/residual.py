@@ -25,7 +25,7 @@ class Residual(Block):
     >>> import meanfield as mf
     >>> block = mf.Residual(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.1), scale=0.5)
     >>> round(float(mf.variance_map(block, 1.0)), 6)
-    1.224279
+    1.224291
     """
 
     branch: Block
