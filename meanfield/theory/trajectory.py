@@ -110,11 +110,13 @@ def _start(block: Block, q1: Any, q2: Any, c0: Any, c_within: Any, equal: bool) 
 def _long(block: Block, state: tuple, length: int) -> Trajectory:
     """Stretches of one length, so that every depth runs the same program; a state at rest repeats itself."""
     pieces: list[Trajectory] = []
-    known, first = None, 0
+    known, first, attempt = None, 0, _EXACT
     while first < length:
         before, found = state, None
-        if first >= _EXACT:
+        if first >= attempt:
             known, found = _by_table(known, block, state)
+            # What tables do not serve now they may serve later; asking every time would cost more than it saves.
+            attempt = first if found is not None else 2 * first
         state, piece = _layers(block, state, length=_STRETCH) if found is None else found
         pieces.append(jax.tree.map(lambda a, n=length - first: a[:n], piece))
         first += len(piece.c)

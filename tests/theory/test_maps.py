@@ -78,7 +78,7 @@ def test_a_critical_smooth_network_decays_as_one_over_l():
 
 
 def test_tanh_to_a_hundred_thousand_layers():
-    # After 256 layers by the table. Reference: binary128 iteration, Gauss-Legendre tables.
+    # Deep down by the table. Reference: binary128 iteration, Gauss-Legendre tables.
     sigma_b = 0.05**0.5
     point = mf.critical("tanh", sigma_b=sigma_b)
     q, block = float(point.q_star), mf.MLP("tanh", point.sigma_w, sigma_b)
