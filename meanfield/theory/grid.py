@@ -220,7 +220,9 @@ def pairs(
     c_zero = fetch(in_chunks(partial(_correlation_at_zero, table.moments), ROWS, w_var, b_var, q))
     r = np.sqrt(above / (above + c_zero))
     number = table.panel_of(q)
-    panels = {n: panel for n in np.unique(number).tolist() if (panel := table.pairs(n)) is not None}
+    wanted = np.unique(number).tolist()
+    table.prepare(wanted)
+    panels = {n: panel for n in wanted if (panel := table.pairs(n)) is not None}
     if not panels:
         return e, chi_c
     piece, place, power = np.full(q.size, -1), np.zeros(q.size), np.ones(q.size)

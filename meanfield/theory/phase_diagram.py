@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -189,9 +188,12 @@ def _on_grid(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: floa
     alone = 0 if not phi.has_steps and table_of(phi).in_use else 1
     # Programs of one set of devices must not be started in two orders.
     at_once = min(os.cpu_count() or 1, _AT_ONCE) if len(local_devices()) == 1 else 1
-    with bar(sigma_w.size * sigma_b.size, "phase diagram", shown) as advance, ThreadPoolExecutor(at_once) as pool:
-        for points in chain(map(fill, tiles[:alone]), pool.map(fill, tiles[alone:])):
-            advance(points)
+    with bar(sigma_w.size * sigma_b.size, "phase diagram", shown) as advance:
+        for tile in tiles[:alone]:
+            advance(fill(tile))
+        with ThreadPoolExecutor(at_once) as pool:
+            for points in pool.map(fill, tiles[alone:]):
+                advance(points)
     return whole
 
 

@@ -18,6 +18,8 @@ ask for.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from threading import Lock
@@ -36,6 +38,7 @@ from ..gaussian.pairs import Detail, covariance, deficit_at
 from ..gaussian.second_derivative import slope_jumps
 from .fixed_point import scan_grid
 from .panels import ENOUGH, NODES, RESOLVED, Deficit, PairPanel, chebyshev, mean_deficit, solved, tail_of
+from .precision import in_float64
 
 _LOCAL = 10
 _TOP = 20.0
@@ -122,7 +125,7 @@ class Table:
         self._pairs: dict[int, PairPanel | None] = {}
         self._deficits_of: dict[int, Deficit | None] = {}
         self._angles = _ANGLES[0]
-        self._filling = Lock()
+        self._filling = [Lock() for _ in self.q]
         self.in_use = False
 
     def _known(self, q: np.ndarray) -> _Known:
@@ -159,17 +162,27 @@ class Table:
     def pairs(self, panel: int) -> PairPanel | None:
         """The pair panel of a panel; None where polynomials do not resolve it."""
         deficit = self.deficit(panel)
-        with self._filling:
+        with self._filling[panel]:
             if panel not in self._pairs:
                 self._pairs[panel] = None if deficit is None else solved(deficit)
             return self._pairs[panel]
 
     def deficit(self, panel: int) -> Deficit | None:
         """The deficit of the slope in a panel; None where polynomials do not resolve it."""
-        with self._filling:
+        with self._filling[panel]:
             if panel not in self._deficits_of:
                 self._deficits_of[panel] = self._resolved(panel)
             return self._deficits_of[panel]
+
+    def prepare(self, panels: list[int]) -> None:
+        """Fill panels, several at a time; the very first alone, since it compiles what the others use."""
+        missing = [n for n in panels if n not in self._pairs]
+        alone = 0 if self._pairs else 1
+        for n in missing[:alone]:
+            self.pairs(n)
+        if missing[alone:]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(in_float64(self.pairs), missing[alone:]))
 
     def place(self, q: np.ndarray, panel: np.ndarray) -> np.ndarray:
         """Where in its panel each variance lies, in [-1, 1]."""
