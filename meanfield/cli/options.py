@@ -36,16 +36,21 @@ def phi(args: argparse.Namespace) -> Any:
     """What the library is given for ACTIVATION: the word itself, or the `Activation` with its --param values."""
     if not args.param:
         return args.activation
+    import meanfield as mf
+
+    return mf.activation(args.activation, **_numbers("--param", args.param, "NAME=VALUE", "a=0.1"))
+
+
+def _numbers(option: str, items: list[str], form: str, example: str) -> dict[str, float]:
+    """Names and numbers of an option that is given as NAME=VALUE, any number of times."""
     values = {}
-    for item in args.param:
-        name, equals, value = item.partition("=")
+    for item in items:
+        name, _, value = item.partition("=")
         try:
             values[name.strip()] = float(value)
         except ValueError:
-            raise InputError(f"--param {item!r}: give NAME=VALUE with a number, as in --param a=0.1") from None
-    import meanfield as mf
-
-    return mf.activation(args.activation, **values)
+            raise InputError(f"{option} {item!r}: give {form} with a number, as in {option} {example}") from None
+    return values
 
 
 def architecture(parser: argparse.ArgumentParser) -> None:
@@ -61,12 +66,7 @@ def block(args: argparse.Namespace, **leaves: float) -> Any:
     """The block of --architecture around ACTIVATION, its leaves as --set and the caller say."""
     import meanfield as mf
 
-    for item in args.set:
-        name, _, value = item.partition("=")
-        try:
-            leaves[name.strip()] = float(value)
-        except ValueError:
-            raise InputError(f"--set {item!r}: give LEAF=VALUE with a number, as in --set rate=0.2") from None
+    leaves |= _numbers("--set", args.set, "LEAF=VALUE", "rate=0.2")
     return mf.architecture(args.architecture, phi(args), **leaves)
 
 

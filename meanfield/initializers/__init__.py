@@ -14,7 +14,6 @@ from .orthogonal import DeltaOrthogonal, Orthogonal
 from .recommendation import Recommendation, recommend
 from .redrawing import reinitialize
 from .rule import He, Rule, Scaled
-from .scaled_normal import ScaledNormal
 from .self_normalization import SelfNormalizing, self_normalizing
 from .unit_variance import LsuvReport, lsuv
 from .weight_standardization import WeightStandardized, weight_standardized
@@ -28,7 +27,6 @@ __all__ = [
     "Recommendation",
     "Rule",
     "Scaled",
-    "ScaledNormal",
     "SelfNormalizing",
     "ShapedActivation",
     "SkipInit",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..errors import InputError
+from ..gaussian.activation import Activation
+from ..theory.block import Activate, Block, Dense
+from ..theory.blocks.residual import Residual
 from .rule import He, Rule, Scaled, plain
 
 
@@ -56,6 +59,19 @@ class Fixup(Rule):
     def sigma_b(self) -> float:
         """0: Fixup's biases are scalars that start at 0."""
         return 0.0
+
+    def block(self, phi: str | Callable | Activation, shape: Sequence[int] | None = None) -> Residual:
+        """One residual block as it starts: its branch ends in zeros, so that it is the identity.
+
+        >>> import meanfield as mf
+        >>> float(mf.variance_map(fixup(branches=16).block("relu"), 3.0))
+        3.0
+        """
+        inner = Dense(self.sigma_w_at(shape)) >> Activate(phi)
+        branch = inner
+        for _ in range(self.layers - 2):
+            branch = branch >> inner
+        return Residual(branch >> Dense(0.0))
 
     @property
     def last(self) -> Scaled:
@@ -106,6 +122,15 @@ class SkipInit:
                 raise InputError(f"branches={options['branches']!r} must be a number of branches >= 1")
             return SkipInit(1 / math.sqrt(options["branches"]))
         return SkipInit(**options) if options else self
+
+    def block(self, branch: Block) -> Residual:
+        """The block x + alpha F(x) of a branch F that is a block.
+
+        >>> import meanfield as mf
+        >>> float(mf.variance_map(skip_init(alpha=0.5).block(mf.Dense(2.0)), 1.0))
+        2.0
+        """
+        return Residual(branch, scale=self.alpha)
 
 
 def fixup(branches: int, layers: int = 2, **options: Any) -> Fixup:

@@ -43,7 +43,8 @@ class Rule:
             raise InputError(f"{', '.join(options)}: set options first, then draw: rule(...)(key, shape)")
         shape = tuple(int(n) for n in shape)
         dtype = jnp.float32 if dtype is None else dtype
-        if len(shape) < 2:
+        # An empty kernel has no fan.
+        if len(shape) < 2 or 0 in shape:
             return normal(key, shape, dtype, out_sharding) * jnp.asarray(self.sigma_b, dtype)
         return self.kernel(key, shape, dtype, out_sharding)
 
@@ -149,9 +150,10 @@ class Scaled(Rule):
 
     def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
         """A kernel of `shape`, by `jax.nn.initializers.variance_scaling`."""
-        draw = jax.nn.initializers.variance_scaling(self.sigma_w**2, self.mode, self.distribution)
+        draw = jax.nn.initializers.variance_scaling(1.0, self.mode, self.distribution)
         place = {} if out_sharding is None else {"out_sharding": out_sharding}
-        return draw(key, shape, dtype, **place)
+        # Times sigma_w, not by its square's root: linear in a traced sigma_w, at 0 as well.
+        return draw(key, shape, dtype, **place) * jnp.asarray(self.sigma_w, dtype)
 
     def gain(self, shape: Sequence[int]) -> float:
         """sqrt(fan_in / fan) of this mode's fan."""

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ..gaussian.activation import Activation
+from ..theory.block import Activate, Serial
+from ..theory.blocks.normalization import WeightStandardized as WeightStandardizedBlock
 from .named import gain as gain_of
 from .rule import Rule, fans, normal, plain
 
@@ -26,8 +28,7 @@ class WeightStandardized(Rule):
     The unit-wise gradient clipping that is trained with it is `optax.adaptive_grad_clip` (eps 1e-3), the same formula
     on dense kernels and on convolutions of two and three dimensions.
 
-    `block(phi)` is the block of independent weights with sigma_w = gamma; its variance map adds gamma^2 E[phi]^2,
-    which standardized weights leave out.
+    `block(phi)` is `mf.Activate(phi) >> mf.WeightStandardized(gamma, sigma_b)`, whose variance map leaves E[phi]^2 out.
 
     >>> print(f"{weight_standardized('relu').gamma:.6f}")
     1.712859
@@ -43,6 +44,15 @@ class WeightStandardized(Rule):
     def sigma_w(self) -> Any:
         """gamma: sigma_w^2 = fan_in E[W^2]."""
         return self.gamma
+
+    def block(self, phi: str | Callable | Activation, shape: Sequence[int] | None = None) -> Serial:
+        """The block of layers that stay standardized.
+
+        >>> import meanfield as mf
+        >>> round(float(mf.variance_map(weight_standardized("relu").block("relu"), 1.0)), 9)
+        1.0
+        """
+        return Activate(phi) >> WeightStandardizedBlock(self.sigma_w_at(shape), self.sigma_b)
 
     def standardize(self, kernel: Array) -> Array:
         """The standardized kernel of a kernel (*window, c_in, c_out), unit by unit over all axes but the last.

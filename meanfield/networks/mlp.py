@@ -13,7 +13,7 @@ from flax import nnx
 from jax import Array
 
 from ..errors import InputError
-from ..initializers import ScaledNormal
+from ..initializers import Scaled
 from ..theory.block import Activate, Block, Dense, Serial, check_one_sigma
 
 __all__ = ["MLP"]
@@ -30,7 +30,7 @@ class MLP(nnx.Module):
 
     block: an `mf.MLP(phi, sigma_w=, sigma_b=)`; width: units per layer; d_in, d_out: sizes of inputs and outputs.
     rngs: `nnx.Rngs`, of which `params` is used. kernel_init: another rule for the weights, called
-    (key, shape, dtype), instead of `ScaledNormal(sigma_w)`. dtype: of the parameters, float32.
+    (key, shape, dtype), instead of `mf.initializers.Scaled(sigma_w)`. dtype: of the parameters, float32.
 
     Parameters: `first_kernel` (d_in, width), `first_bias` (width,); `kernel` (depth, width, width), `bias`
     (depth, width), stacked along the layers and scanned, so that compile time does not grow with the depth;
@@ -64,7 +64,7 @@ class MLP(nnx.Module):
             if not (name == "d_out" and size is None):
                 check_size(name, size)
         check_one_sigma("sigma_w", dense.sigma_w)
-        weights = ScaledNormal(dense.sigma_w) if kernel_init is None else kernel_init
+        weights = Scaled(dense.sigma_w) if kernel_init is None else kernel_init
         check_one_sigma("sigma_b", dense.sigma_b)
         biases = partial(_biases, dense.sigma_b)
         # An activation is a pytree: its parameters may be traced.

@@ -15,12 +15,12 @@ from jax import Array, lax
 from ..errors import InputError
 from .block import Block, alone, check_block, holds
 from .fixed_point import FixedPoint, Variances, solve, solve_correlation, solve_variance, variance
+from .labelled import variables, write
 from .leaves import Path, path_name, with_leaf
 from .precision import host_float64
 from .ranges import values_of
 from .result import Result
 from .state import has_more_state
-from .status import Labels
 from .tabulated import activations_of, single_tables, tables_for, with_activations
 
 _PIECE, _WORTH_A_TABLE = 32, 64
@@ -63,28 +63,13 @@ class LeafDiagram(Result):
         import xarray
 
         names = self.y_leaf, self.x_leaf
-        data = {f.name: _variable(getattr(self, f.name), names) for f in fields(FixedPoint)}
+        data = variables(self, names)
         coords = dict(zip(names, (self.y, self.x), strict=True))
         return xarray.Dataset(data, coords, {"block": self.block, "title": "mean-field phase diagram"})
 
     def save(self, path: str | FilePath) -> FilePath:
         """Write everything to a NetCDF file (.nc); InputError where its folder does not exist."""
-        path = FilePath(path)
-        if not path.parent.is_dir():
-            raise InputError(f"path={str(path)!r}: the folder {str(path.parent)!r} does not exist; create it first")
-        self.to_xarray().to_netcdf(path, engine="scipy")
-        return path
-
-
-def _variable(value: Any, axes: tuple[str, str]) -> Any:
-    import xarray
-
-    attributes: dict[str, Any] = {}
-    if isinstance(value, Labels):
-        flags = np.arange(len(value.words), dtype=np.int8)
-        attributes = {"flag_values": flags, "flag_meanings": " ".join(value.words)}
-        value = value.code
-    return xarray.Variable((*axes, "fixed_point")[: np.ndim(value)], value, attributes)
+        return write(self.to_xarray(), path)
 
 
 def leaf_diagram(block: Block, x: tuple[Path, Any], y: tuple[Path, Any], q0: float = 1.0) -> LeafDiagram:

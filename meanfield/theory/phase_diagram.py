@@ -24,13 +24,14 @@ from .correlation import fixed_gap
 from .critical import EdgeOfChaos, line_at
 from .fixed_point import FixedPoint, assemble, solve, solve_variance
 from .grid import fetch, in_chunks, pairs, variances
+from .labelled import variables, write
 from .leaf_grid import LeafDiagram, leaf_diagram
 from .leaves import Path as LeafPath
 from .precision import in_float64, local_devices
 from .ranges import values_of
 from .result import Result
 from .roots import MOST_ROOTS
-from .status import Labels, Phase, Status
+from .status import Phase, Status
 from .table import table_of
 
 CHUNK = 256
@@ -78,18 +79,7 @@ class PhaseDiagram(Result):
         """An xarray.Dataset with named axes; statuses and phases as flags, the critical line beside the grid."""
         import xarray
 
-        data: dict[str, Any] = {}
-        for f in fields(FixedPoint):
-            value = getattr(self, f.name)
-            attributes: dict[str, Any] = {}
-            if isinstance(value, Labels):
-                attributes = {
-                    "flag_values": np.arange(len(value.words), dtype=np.int8),
-                    "flag_meanings": " ".join(value.words),
-                }
-                value = value.code
-            dims = ("sigma_b", "sigma_w", "fixed_point")[: np.ndim(value)]
-            data[f.name] = xarray.Variable(dims, value, attributes)
+        data = variables(self, ("sigma_b", "sigma_w"))
         for f in fields(EdgeOfChaos):
             value = np.asarray(getattr(self.critical_line, f.name))
             data[f"critical_{f.name}"] = xarray.Variable(
@@ -100,11 +90,7 @@ class PhaseDiagram(Result):
 
     def save(self, path: str | Path) -> Path:
         """Write everything to a NetCDF file (.nc); InputError where its folder does not exist."""
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise InputError(f"path={str(path)!r}: the folder {str(path.parent)!r} does not exist; create it first")
-        self.to_xarray().to_netcdf(path, engine="scipy")
-        return path
+        return write(self.to_xarray(), path)
 
 
 def phase_diagram(

@@ -74,8 +74,8 @@ def test_what_is_drawn_is_what_is_said(name, shape):
     said = rule.sigma_w_at(shape) ** 2
     # The mean of n squared normals has relative deviation sqrt(2 / n); other entries here vary less.
     assert abs(measured / said - 1) < 5 * math.sqrt(2 / count)
-    _, dense = mf.networks.mlp.parts(rule.block("tanh", shape))
-    assert dense.sigma_w == rule.sigma_w_at(shape)
+    path = {"fixup": "branch.blocks.0.sigma_w", "weight standardized": "gain"}.get(name, "blocks.1.sigma_w")
+    assert mf.leaf(rule.block("tanh", shape), path) == rule.sigma_w_at(shape)
 
 
 @pytest.mark.parametrize("name", BY_HAND)

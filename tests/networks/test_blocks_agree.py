@@ -1,4 +1,4 @@
-"""Finite networks of every block, drawn here layer by layer as matrix products, against the block's own theory."""
+"""Finite Flax networks of every block, built here layer by layer, against the block's own theory."""
 
 from functools import partial, singledispatch
 
@@ -6,8 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import meanfield as mf
+from meanfield.initializers import Scaled
+from meanfield.initializers import WeightStandardized as Standardized
+from meanfield.networks import WSLinear
 from meanfield.theory.block import Activate, Dense, Serial
 from meanfield.theory.blocks.attention import Attention
 from meanfield.theory.blocks.convolution import Convolution
@@ -79,22 +83,28 @@ def _(block: Activate, x, key, shared):
     return block.phi(x)
 
 
-@layer.register(Dense)
-@layer.register(Convolution)
-def _(block, x, key, shared):
-    # Translation invariance: inputs that do not vary over positions see the sum of the filter.
-    width, (first, second) = x.shape[-1], jax.random.split(key)
-    profile = np.asarray(getattr(block, "profile", [1.0]))
-    filters = jax.random.normal(first, (len(profile), width, width)) * np.sqrt(profile / width)[:, None, None]
-    return block.sigma_w * (x @ filters.sum(0)) + block.sigma_b * jax.random.normal(second, (width,))
+@layer.register
+def _(block: Dense, x, key, shared):
+    rule = Scaled(block.sigma_w, block.sigma_b)
+    return nnx.Linear(x.shape[-1], x.shape[-1], kernel_init=rule, bias_init=rule, rngs=nnx.Rngs(key))(x)
+
+
+@layer.register
+def _(block: Convolution, x, key, shared):
+    width, profile = x.shape[-1], np.asarray(block.profile)
+
+    def filters(key, shape, dtype):
+        return block.sigma_w * jax.random.normal(key, shape, dtype) * np.sqrt(profile / width)[:, None, None]
+
+    options = {"padding": "CIRCULAR", "kernel_init": filters, "bias_init": Scaled(1.0, block.sigma_b)}
+    conv = nnx.Conv(width, width, profile.shape, rngs=nnx.Rngs(key), **options)
+    # Inputs that do not vary over positions: neither do the outputs.
+    return conv(jnp.repeat(x[:, None], len(profile), 1))[:, 0]
 
 
 @layer.register
 def _(block: WeightStandardized, x, key, shared):
-    width, (first, second) = x.shape[-1], jax.random.split(key)
-    w = jax.random.normal(first, (width, width))
-    w = (w - w.mean(0)) / w.std(0) / np.sqrt(width)
-    return block.gain * (x @ w) + block.sigma_b * jax.random.normal(second, (width,))
+    return WSLinear(x.shape[-1], x.shape[-1], rule=Standardized(block.gain, block.sigma_b), rngs=nnx.Rngs(key))(x)
 
 
 def draws(key, x, shared):
@@ -104,8 +114,7 @@ def draws(key, x, shared):
 
 @layer.register
 def _(block: Dropout, x, key, shared):
-    mask = jax.random.uniform(key, x.shape) > block.rate
-    return jnp.where(mask[:1] if shared else mask, x / (1 - block.rate), 0.0)
+    return nnx.Dropout(block.rate, broadcast_dims=(0,) if shared else (), rngs=nnx.Rngs(key))(x)
 
 
 @layer.register
@@ -121,20 +130,18 @@ def _(block: NReLU, x, key, shared):
 
 @layer.register
 def _(block: LayerNorm, x, key, shared):
-    return block.gamma * (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
+    return block.gamma * nnx.LayerNorm(x.shape[-1], epsilon=0.0, rngs=nnx.Rngs(key))(x)
 
 
 @layer.register
 def _(block: RMSNorm, x, key, shared):
-    return block.gamma * x / jnp.sqrt(jnp.mean(x**2, -1, keepdims=True))
+    return block.gamma * nnx.RMSNorm(x.shape[-1], epsilon=0.0, rngs=nnx.Rngs(key))(x)
 
 
 @layer.register
 def _(block: Attention, x, key, shared):
-    width = x.shape[-1]
-    return (
-        jnp.broadcast_to(x.mean(0), x.shape) @ jax.random.normal(key, (width, width)) * block.sigma_v / np.sqrt(width)
-    )
+    values = nnx.Linear(x.shape[-1], x.shape[-1], use_bias=False, kernel_init=Scaled(block.sigma_v), rngs=nnx.Rngs(key))
+    return values(jnp.broadcast_to(x.mean(0), x.shape))
 
 
 def measured(block, width, key):

@@ -10,7 +10,7 @@ from flax import nnx
 
 import meanfield as mf
 from meanfield.errors import InputError
-from meanfield.initializers import ScaledNormal
+from meanfield.initializers import Scaled
 from meanfield.networks import MLP
 
 # One set of sizes nearly everywhere: what is compiled for one network then serves the others.
@@ -198,8 +198,8 @@ def test_another_rule_for_the_weights(x64, net64):
         np.testing.assert_array_equal(found[name], parameters(net64)[name])  # biases stay the block's
 
 
-def test_the_blocks_own_rule_is_scaled_normal(x64, net64):
-    own = make(kernel_init=ScaledNormal(1.5), dtype=jnp.float64)
+def test_the_blocks_own_rule_is_scaled(x64, net64):
+    own = make(kernel_init=Scaled(1.5), dtype=jnp.float64)
     np.testing.assert_array_equal(net64.kernel[...], own.kernel[...])
 
 
