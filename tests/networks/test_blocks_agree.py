@@ -34,7 +34,7 @@ BLOCKS = {
     "rms norm": mf.Activate("relu") >> mf.RMSNorm(1.2) >> DENSE,
     "weight standardized": mf.Activate("relu") >> mf.WeightStandardized(1.5, 0.2),
     "convolution": mf.Activate("erf") >> mf.Conv([0.5, 0.3, 0.2], 1.5, 0.2),
-    "glu": DENSE >> mf.GLU("silu") >> mf.Dense(1.5, 0.5),
+    "glu": mf.Dense(1.0, 0.3) >> mf.GLU("silu") >> mf.Dense(1.0, 0.5),  # larger ones explode, and scatter too far
 }
 DEPTH, C0 = 3, 0.6
 
