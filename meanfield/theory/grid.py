@@ -21,7 +21,7 @@ from jax import Array
 
 from ..sharding import over_devices
 from .fixed_point import Variances
-from .panels import NODES, polynomials
+from .panels import FINEST, NODES, horner, powers
 from .precision import local_devices
 from .roots import MOST_ROOTS
 from .table import MomentTable, Table
@@ -67,27 +67,38 @@ def fetch(pending: Pending) -> Any:
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: pending.count], *pending.pieces)
 
 
+class Points(NamedTuple):
+    """Points of the diagram, flattened [sigma_b, sigma_w]: what one input decides, and where its pairs are looked up.
+
+    y : arcsinh(sqrt(q) / scale) in units of a panel's height; r : see `table`, NaN where chi_1 < 1
+    """
+
+    one: Variances
+    y: np.ndarray
+    r: np.ndarray
+
+
 class _Crossings(NamedTuple):
     """Fixed points before they are found, ascending in q within each point of the diagram; arrays (k,).
 
-    point : index into the flattened [sigma_b, sigma_w]; step : the interval of the scan grid; start : a first guess
-    doubtful : (points,)
+    point : index into the flattened [sigma_b, sigma_w]; step : the interval of the scan grid; place : a first guess
+    in [-1, 1] of where in it; doubtful : (points,)
     """
 
     point: np.ndarray
     step: np.ndarray
-    start: np.ndarray
+    place: np.ndarray
     doubtful: np.ndarray
 
 
-def variances(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> tuple[Variances, np.ndarray]:
-    """The variance half at every point of the grid, flattened [sigma_b, sigma_w], and which need the general solver."""
+def points(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> tuple[Points, np.ndarray]:
+    """Every point of the grid by the table, and which of them need the general solver."""
     shape = sigma_b.size, sigma_w.size
     w_var, b_var = (np.broadcast_to(a, shape).ravel() for a in (sigma_w**2, sigma_b[:, None] ** 2))
     cross = _crossings(table, sigma_w**2, sigma_b**2)
-    solve = partial(_solve, table.moments)
-    at = fetch(in_chunks(solve, ROWS, w_var[cross.point], b_var[cross.point], cross.step, cross.start))
-    excess = w_var * float(_second_at(table.moments, q0)) + b_var - q0
+    solve = partial(_solve, table.moments, table.unit)
+    at = fetch(in_chunks(solve, ROWS, w_var[cross.point], b_var[cross.point], cross.step, cross.place))
+    excess = w_var * table.second_moment(q0) + b_var - q0
     up = excess > 0
     # Where a rising V takes the iteration: the smallest fixed point above q0 if V(q0) > q0, else the largest below.
     reached = np.full(w_var.size, -1)
@@ -104,7 +115,7 @@ def variances(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float)
         # d ln M / d ln q >= -1/2 for any activation, so that an only fixed point is reached from everywhere; a V that
         # falls may jump over one of several.
         hard |= np.bincount(cross.point, minlength=w_var.size) != 1
-    return _points(table, cross, at, reached, rests, w_var), hard
+    return _points(cross, at, reached, rests, w_var * table.slope_at_zero), hard
 
 
 def _crossings(table: Table, w_var: np.ndarray, b_var: np.ndarray) -> _Crossings:
@@ -112,17 +123,31 @@ def _crossings(table: Table, w_var: np.ndarray, b_var: np.ndarray) -> _Crossings
     needed = q - w_var[:, None] * table.scan
     order = np.argsort(b_var)
     ranked = b_var[order]
-    lower, upper = (np.searchsorted(ranked, needed + s * _DOUBT * q, side) for s, side in ((-1, "left"), (1, "right")))
+    lower, upper = (_ranks(ranked, needed + s * _DOUBT * q, side) for s, side in ((-1, "left"), (1, "right")))
     doubtful = np.zeros((b_var.size, w_var.size), bool)
     _, column, row = _spread(lower, upper)
     doubtful[order[row], column] = True
     step, column, row = _spread(np.minimum(upper[:, 1:], upper[:, :-1]), np.maximum(upper[:, 1:], upper[:, :-1]))
-    ends = needed[column, step], needed[column, step + 1]
-    share = np.clip((ranked[row] - ends[0]) / (ends[1] - ends[0]), 0.0, 1.0)
+    first = needed[column, step]
+    share = (ranked[row] - first) / (needed[column, step + 1] - first)
     point = order[row] * w_var.size + column
-    ascending = np.argsort(point * q.size + step)
-    start = q[step] + share * (q[step + 1] - q[step])
-    return _Crossings(point[ascending], step[ascending], start[ascending], doubtful.ravel())
+    # Steps of one point ascend already.
+    ascending = _order(point, doubtful.size)
+    place = np.clip(2 * share - 1, -1.0, 1.0)
+    return _Crossings(point[ascending], step[ascending], place[ascending], doubtful.ravel())
+
+
+def _ranks(ranked: np.ndarray, values: np.ndarray, side: str) -> np.ndarray:
+    """np.searchsorted, where most values lie outside."""
+    inside = (values >= ranked[0]) & (values <= ranked[-1])
+    found = np.where(values > ranked[-1], ranked.size, 0)
+    found[inside] = np.searchsorted(ranked, values[inside], side)
+    return found
+
+
+def _order(numbers: np.ndarray, below: int) -> np.ndarray:
+    """A stable argsort of integers from 0 and below a bound; NumPy's is ten times faster where they are short."""
+    return np.argsort(numbers.astype(np.uint16) if below <= 2**16 else numbers, kind="stable")
 
 
 def _spread(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -140,106 +165,94 @@ class _At(NamedTuple):
     chi_1: Array
     chi_q: Array
     q_error: Array
+    y: Array
+    r: Array
     side: Array  # of chi_1 against 1, as the phase's code
     settled: Array
 
 
 @jax.jit
-def _second_at(table: MomentTable, q: Array) -> Array:
-    return table.moments(None, q).second
+def _solve(table: MomentTable, unit: tuple, w_var: Array, b_var: Array, step: Array, place: Array) -> _At:
+    """Newton's method from a place inside each interval, kept there; and what is to be known at its end."""
 
+    def variance_and_second(t: Array) -> tuple:
+        return jax.jvp(lambda t: table.variance_and_second(t, step), (t,), (jnp.ones_like(t),))
 
-@jax.jit
-def _solve(table: MomentTable, w_var: Array, b_var: Array, step: Array, start: Array) -> _At:
-    """Newton's method from inside each interval, kept there; and what is to be known at its end."""
-    grid = jnp.asarray(table.grid)
-    lo, hi = grid[step], grid[step + 1]
-
-    def second_and_growth(q: Array) -> tuple[Array, Array]:
-        return jax.jvp(lambda q: table.second_moment(q, step), (q,), (jnp.ones_like(q),))
-
-    q = start
+    t = place
     for _ in range(_NEWTON):
-        second, growth = second_and_growth(q)
-        fall = 1 - w_var * growth
+        (q, second), (stretch, growth) = variance_and_second(t)
+        fall = stretch - w_var * growth
         move = (w_var * second + b_var - q) / jnp.where(fall == 0, 1.0, fall)
-        q = jnp.clip(q + move, lo, hi)
-    slope, slope_growth = jax.jvp(lambda q: table.slope_moment(q, step), (q,), (jnp.ones_like(q),))
-    second, growth = second_and_growth(q)
+        t = jnp.clip(t + move, -1.0, 1.0)
+    (q, second), (stretch, growth) = variance_and_second(t)
+    slope, slope_growth = jax.jvp(lambda t: table.slope_at(t, step), (t,), (jnp.ones_like(t),))
     eps = jnp.finfo(q.dtype).eps
-    chi_1, chi_q = w_var * slope, w_var * growth
+    chi_1, chi_q = w_var * slope, w_var * growth / stretch
     error = w_var * jnp.asarray(table.error)[step] * second + 4 * eps * (w_var * second + b_var)
     q_error = error / jnp.maximum(jnp.abs(1 - chi_q), eps)
-    chi_error = 8 * eps * (1 + chi_1) + jnp.abs(w_var * slope_growth) * q_error
+    chi_error = 8 * eps * (1 + chi_1) + jnp.abs(w_var * slope_growth / stretch) * q_error
     side = jnp.where(jnp.abs(chi_1 - 1) <= chi_error, 1, jnp.where(chi_1 < 1, 0, 2)).astype(jnp.int8)
+    y, r = looked_up(unit, w_var, b_var, q, chi_1, table.mean_at(t, step))
     # A last move by a relative d leaves an error of d^2.
-    return _At(q, chi_1, chi_q, q_error, side, jnp.abs(move) <= 1e-7 * q)
+    return _At(q, chi_1, chi_q, q_error, y, r, side, jnp.abs(move * stretch) <= 1e-7 * q)
 
 
-def _points(
-    table: Table, cross: _Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, w_var: np.ndarray
-) -> Variances:
-    """From fixed points to points of the diagram."""
+def looked_up(unit: tuple, w_var: Array, b_var: Array, q: Array, chi_1: Array, mean: Array) -> tuple[Array, Array]:
+    """y and r of points of which q*, chi_1 and E[phi] there are known; `unit` is the table's."""
+    scale, height = unit
+    c_zero = (w_var * mean**2 + b_var) / q
+    return jnp.arcsinh(jnp.sqrt(q) / scale) / height, jnp.sqrt((chi_1 - 1) / (chi_1 - 1 + c_zero))
+
+
+def _points(cross: _Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, at_zero: np.ndarray) -> Points:
+    """From fixed points to points of the diagram; `at_zero` is the limit of chi_1 as q -> 0."""
     found = reached >= 0
-    # One entry past the end stands for a point with nothing to pick.
-    entry = np.where(found, reached, at.q.size)
+    everywhere = bool(found.all())
 
-    def pick(values: np.ndarray, otherwise: Any) -> np.ndarray:
-        return np.where(found, np.append(values, values.dtype.type(0))[entry], otherwise)
+    def pick(values: np.ndarray, at_rest: Any, otherwise: Any) -> np.ndarray:
+        if everywhere:
+            return values[reached]
+        picked = np.where(rests, at_rest, otherwise).astype(values.dtype)
+        picked[found] = values[reached[found]]
+        return picked
 
-    first = np.searchsorted(cross.point, cross.point)
-    rank = np.arange(cross.point.size) - first
-    kept = rank < MOST_ROOTS
-    every = np.full((2, w_var.size, MOST_ROOTS), np.nan)
+    count = np.bincount(cross.point, minlength=found.size)
+    rank = np.arange(cross.point.size) - (np.cumsum(count) - count)[cross.point]
+    kept = slice(None) if count.max(initial=0) <= MOST_ROOTS else rank < MOST_ROOTS
+    every = np.full((2, found.size, MOST_ROOTS), np.nan)
     for values, of in zip(every, (at.q, at.chi_q), strict=True):
         values[cross.point[kept], rank[kept]] = of[kept]
-    at_zero = w_var * table.slope_at_zero
     side = np.where(np.abs(at_zero - 1) <= 1e-15, 1, np.where(at_zero < 1, 0, 2))
-    phase = pick(at.side, np.where(rests, side, 3)).astype(np.int8)
-    status = np.where(found, 0, np.where(rests, 1, 3)).astype(np.int8)
-    return Variances(
-        q_star=pick(at.q, np.where(rests, 0.0, np.inf)),
-        q=pick(at.q, np.where(rests, 0.0, 1.0)),
-        status=status,
+    phase = pick(at.side, side, 3)
+    one = Variances(
+        q_star=pick(at.q, 0.0, np.inf),
+        q=pick(at.q, 0.0, 1.0),
+        status=np.where(found, 0, np.where(rests, 1, 3)).astype(np.int8),
         phase=phase,
         chaotic=found & (phase == 2),
-        chi_1=pick(at.chi_1, np.where(rests, at_zero, np.nan)),
-        chi_q=pick(at.chi_q, np.where(rests, at_zero, np.nan)),
-        q_error=pick(at.q_error, 0.0),
+        chi_1=pick(at.chi_1, at_zero, np.nan),
+        chi_q=pick(at.chi_q, at_zero, np.nan),
+        q_error=pick(at.q_error, 0.0, 0.0),
         all_q=every[0],
         all_chi_q=every[1],
     )
+    return Points(one, *(pick(of, np.nan, np.nan) for of in (at.y, at.r)))
 
 
-def pairs(
-    table: Table, w_var: np.ndarray, b_var: np.ndarray, q: np.ndarray, chi_1: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """1 - c* and chi_c of chaotic points (n,); NaN where the table has no panel."""
-    e, chi_c = np.full((2, q.size), np.nan)
-    above = chi_1 - 1
-    c_zero = fetch(in_chunks(partial(_correlation_at_zero, table.moments), ROWS, w_var, b_var, q))
-    r = np.sqrt(above / (above + c_zero))
-    number = table.panel_of(q)
-    wanted = np.unique(number).tolist()
-    table.prepare(wanted)
-    panels = {n: panel for n in wanted if (panel := table.pairs(n)) is not None}
-    if not panels:
+def pairs(table: Table, y: np.ndarray, r: np.ndarray, above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """1 - c* and chi_c of chaotic points (n,), `above` being chi_1 - 1; NaN where the table has no panel."""
+    e, chi_c = np.full((2, y.size), np.nan)
+    panel = table.floor(y)
+    atlas = table.atlas(np.flatnonzero(np.bincount(panel)).tolist())
+    piece = atlas.piece[panel, np.minimum((r * FINEST).astype(int), FINEST - 1)]
+    known = np.flatnonzero(piece >= 0)
+    if not known.size:
         return e, chi_c
-    piece, place, power = np.full(q.size, -1), np.zeros(q.size), np.ones(q.size)
-    pieces = 0
-    for n, panel in panels.items():
-        (here,) = np.nonzero(number == n)
-        within = np.searchsorted(panel.edges[1:-1], r[here], side="right")
-        lo, hi = panel.edges[within], panel.edges[within + 1]
-        piece[here], place[here], power[here] = pieces + within, 2 * (r[here] - lo) / (hi - lo) - 1, panel.power
-        pieces += len(panel.coefficients)
-    known = np.nonzero(piece >= 0)[0]
-    slots, of = _blocks(piece[known], pieces)
+    slots, of = _blocks(piece[known], len(atlas.corners))
     slots = known[slots]
-    coefficients = np.concatenate([panel.coefficients for panel in panels.values()])[of]
-    columns = (a[slots] for a in (table.place(q, number), place, r, power, above, c_zero))
-    solved = fetch(in_chunks(_pairs, BLOCKS, coefficients, *columns))
-    e[slots], chi_c[slots] = solved
+    pieces = in_chunks(partial(_pairs, table.power), BLOCKS, atlas.coefficients[of], atlas.corners[of],
+                       y[slots], r[slots], above[slots])  # fmt: skip
+    e[slots], chi_c[slots] = fetch(pieces)
     return e, chi_c
 
 
@@ -248,7 +261,7 @@ def _blocks(piece: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
 
     The indices of the points, (blocks, BLOCK), and the piece of each block.
     """
-    order = np.argsort(piece, kind="stable")
+    order = _order(piece, pieces)
     count = np.bincount(piece, minlength=pieces)
     blocks = -(-count // BLOCK)
     of = np.repeat(np.arange(pieces), blocks)
@@ -258,27 +271,13 @@ def _blocks(piece: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @jax.jit
-def _correlation_at_zero(table: MomentTable, w_var: Array, b_var: Array, q: Array) -> Array:
-    """C(0): the correlation of the images of independent inputs."""
-    return (w_var * table.mean_at(q, table.step_of(q)) ** 2 + b_var) / q
-
-
-@jax.jit
 def _pairs(
-    coefficients: Array, y: Array, x: Array, r: Array, power: Array, above: Array, c_zero: Array
+    power: Array, coefficients: Array, corners: Array, y: Array, r: Array, above: Array
 ) -> tuple[Array, Array]:
-    """1 - c* and chi_c of blocks of points (k, BLOCK), each with its coefficients (k, NODES, 2, NODES)."""
-    # One small matrix product a block: from coefficients in q and r to each point's own in r.
-    of_q = jnp.swapaxes(coefficients.reshape(len(y), NODES, 2 * NODES), 1, 2)
-    of_r = (of_q @ jnp.moveaxis(polynomials(y, NODES), 0, 1)).reshape(len(y), 2, NODES, -1)
-    rho, ratio = jnp.moveaxis(_clenshaw(jnp.moveaxis(of_r, 2, 0), x[:, None]), 1, 0)
+    """1 - c* and chi_c of blocks of points (k, BLOCK), each of one piece of the atlas."""
+    panel, lo, hi = jnp.moveaxis(corners[:, :, None], 1, 0)
+    # One small matrix product a block: from coefficients in y and r to each point's own in r.
+    of_r = (coefficients @ powers(2 * (y - panel) - 1, NODES)).reshape(len(y), 2, NODES, -1)
+    rho, ratio = jnp.moveaxis(horner(jnp.moveaxis(of_r, 2, 0), (2 * (r - lo) / (hi - lo) - 1)[:, None]), 1, 0)
     odds = rho * r ** (2 * power)
-    rest = c_zero / (above + c_zero)
-    return odds / (rest + odds), 1 - above * (ratio - 1)
-
-
-def _clenshaw(coefficients: Array, t: Array) -> Array:
-    b1, b2 = (jnp.zeros_like(coefficients[0]) for _ in range(2))
-    for c in coefficients[:0:-1]:
-        b1, b2 = c + 2 * t * b1 - b2, b1
-    return coefficients[0] + t * b1 - b2
+    return odds / (1 - r**2 + odds), 1 - above * (ratio - 1)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpy.polynomial.chebyshev import chebval
+from numpy.polynomial.chebyshev import cheb2poly, chebval
 
 from ..gaussian.quadrature import gauss_legendre
 
 NODES = 16
 """Variances tabulated in each panel, and places in each piece of it."""
 ENOUGH, RESOLVED = 1e-9, 1e-8
-_FINE, _FINEST = 1 / 64, 1 / 4096
+FINEST = 4096
+"""Pieces of r are at least 1 / FINEST long."""
+_FINE = 64
 _MEAN_NODES = 64
 
 
@@ -26,6 +28,29 @@ def chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
     matrix = np.cos(np.outer(np.arange(count), angle)) * 2 / count
     matrix[0] /= 2
     return np.cos(angle), matrix
+
+
+@lru_cache
+def to_powers(count: int) -> np.ndarray:
+    """The matrix from Chebyshev coefficients to those of powers.
+
+    Powers keep the digits where the coefficients fall by more than 1 + sqrt(2) a degree, as they do of what a table
+    resolves: T_n has coefficients of size (1 + sqrt(2))^n.
+    """
+    return np.array([np.pad(cheb2poly(row), (0, count))[:count] for row in np.eye(count)]).T
+
+
+def powers(t: Array, count: int) -> Array:
+    """1, t ... t^(count-1), stacked on a new second axis."""
+    rows = [jnp.ones_like(t)]
+    for _ in range(count - 1):
+        rows.append(rows[-1] * t)
+    return jnp.stack(rows, 1)
+
+
+def horner(coefficients: Array, t: Array) -> Array:
+    """A polynomial in powers of t, by Horner's rule; the first axis of `coefficients` counts them."""
+    return reduce(lambda value, c: value * t + c, coefficients[::-1])
 
 
 def polynomials(t: Array, count: int) -> Array:
@@ -83,21 +108,18 @@ class Deficit(NamedTuple):
 class PairPanel(NamedTuple):
     """Pairs of variances in one panel: c* and chi_c of (q, r), polynomials in both on pieces of r.
 
-    coefficients : (pieces, NODES in y, 2, NODES in r) of rho and of the deficit in units of its mean
+    coefficients : (pieces, 2, NODES in r, NODES in y) of powers, of rho and of the deficit in units of its mean
     edges        : (pieces + 1,) ascending, from 0 to 1
-    power        : p, 1 or 2
     """
 
     coefficients: np.ndarray
     edges: np.ndarray
-    power: int
 
 
 def solved(deficit: Deficit) -> PairPanel | None:
     """The panel of c*, its pieces of r halved until they resolve it; None where the finest do not."""
     end = deficit.at(deficit.mean, np.ones((NODES, 1)))
-    # 1 - c* begins as r^2 where the deficit begins as 1 - c, as r^4 where it begins as its square root.
-    power = 3 - deficit.order
+    power = rising_power(deficit.order)
     nodes, matrix = chebyshev(NODES)
     found, pending = [], [(0.0, 1.0)]
     while pending:
@@ -107,13 +129,20 @@ def solved(deficit: Deficit) -> PairPanel | None:
         angle = np.sinh(v * np.arcsinh(deficit.stretch[:, None] * np.pi / 2)) / deficit.stretch[:, None]
         rho = 2 * np.sin(angle / 2) ** 2 / np.cos(angle) * (1 - r**2) / r ** (2 * power)
         ratio = deficit.at(deficit.local, v) / (r**2 * end)
-        over_r = np.stack([rho, ratio], 1) @ matrix.T
-        tail = max(tail_of(np.moveaxis(over_r[:, k], -1, 0)) for k in (0, 1))
+        over_r = np.stack([rho, ratio]) @ matrix.T
+        tail = max(tail_of(np.moveaxis(part, -1, 0)) for part in over_r)
         # Near r = 1 the rounding of the deficit's mean is divided by 1 - r^2.
-        if tail < ENOUGH or (hi - lo <= _FINE and tail < RESOLVED):
-            found.append((lo, np.tensordot(matrix, over_r, 1)))
-        elif hi - lo <= _FINEST:
+        if tail < ENOUGH or (hi - lo <= 1 / _FINE and tail < RESOLVED):
+            found.append((lo, np.swapaxes(matrix @ over_r, 1, 2)))
+        elif hi - lo <= 1 / FINEST:
             return None
         else:
             pending += [((lo + hi) / 2, hi), (lo, (lo + hi) / 2)]
-    return PairPanel(np.stack([c for _, c in found]), np.array([lo for lo, _ in found] + [1.0]), power)
+    change = to_powers(NODES)
+    edges = np.array([lo for lo, _ in found] + [1.0])
+    return PairPanel(np.stack([change @ c @ change.T for _, c in found]), edges)
+
+
+def rising_power(order: int) -> int:
+    """p: 1 - c* begins as r^2 where the deficit begins as 1 - c, as r^4 where it begins as its square root."""
+    return 3 - order

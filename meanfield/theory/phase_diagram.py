@@ -23,7 +23,7 @@ from .block import MLP, Activate, Block, Dense, Serial, check_block
 from .correlation import fixed_gap
 from .critical import EdgeOfChaos, line_at
 from .fixed_point import FixedPoint, assemble, solve, solve_variance
-from .grid import fetch, in_chunks, pairs, variances
+from .grid import Points, fetch, in_chunks, looked_up, pairs, points
 from .labelled import variables, write
 from .leaf_grid import LeafDiagram, leaf_diagram
 from .leaves import Path as LeafPath
@@ -36,7 +36,7 @@ from .table import table_of
 
 CHUNK = 256
 TILE = 40_000
-_FEW, _AT_ONCE = 16, 8
+_FEW, _SEVERAL, _AT_ONCE = 16, 64, 8
 _SIGMA_W, _SIGMA_B = (0.5, 4.0, 300), (0.0, 1.0, 250)
 
 
@@ -208,34 +208,42 @@ def _by_solver(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: fl
 
 
 def _by_table(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> FixedPoint:
-    """The variances of all points, then the pair panels that these need, then c* panel by panel."""
+    """What one input decides at all points, then the pair panels that these need, then c* piece by piece."""
     table = table_of(phi)
     table.in_use = True
-    found, hard = variances(table, sigma_w, sigma_b, q0)
-    if hard.any():
-        b, w = (a.ravel()[hard] for a in np.meshgrid(sigma_b, sigma_w, indexing="ij"))
-        general = fetch(in_chunks(partial(_variances, table.activation(), q0=q0), CHUNK, w, b))
+    (found, y, r), hard = points(table, sigma_w, sigma_b, q0)
+
+    def sigmas(at: np.ndarray) -> list[np.ndarray]:
+        row, column = np.divmod(at, sigma_w.size)
+        return [sigma_w[column], sigma_b[row]]
+
+    (these,) = np.nonzero(hard)
+    if these.size:
+        solver = partial(_by_moments, table.activation(), table.unit, q0=q0)
+        general, y[these], r[these] = fetch(in_chunks(solver, _SEVERAL, *sigmas(these)))
         for whole, part in zip(found, general, strict=True):
-            whole[hard] = part
+            whole[these] = part
     e, chi_c = np.zeros_like(found.q), found.chi_1.copy()
-    (chaotic,) = np.nonzero(found.chaotic)
-    b, w = (a.ravel()[chaotic] for a in np.meshgrid(sigma_b, sigma_w, indexing="ij"))
-    at = found.q[chaotic], found.chi_1[chaotic]
-    e[chaotic], chi_c[chaotic] = pairs(table, w**2, b**2, *at)
-    left = np.isnan(e[chaotic])
-    if left.any():
-        (these,) = np.nonzero(found.chaotic & np.isnan(e))
-        pieces = in_chunks(partial(_gaps, phi), _FEW, *(a[left] for a in (w, b, *at)))
-        e[these], chi_c[these] = fetch(pieces)
-    return _assemble(found, e, chi_c)
+    (these,) = np.nonzero(found.chaotic)
+    e[these], chi_c[these] = pairs(table, y[these], r[these], found.chi_1[these] - 1)
+    these = these[np.isnan(e[these])]
+    if these.size:
+        at = sigmas(these) + [found.q[these], found.chi_1[these]]
+        e[these], chi_c[these] = fetch(in_chunks(partial(_gaps, phi), _FEW, *at))
+    every = {"all_q": found.all_q, "all_chi_q": found.all_chi_q}
+    nothing = np.zeros(0)
+    return replace(_assemble(found._replace(all_q=nothing, all_chi_q=nothing), e, chi_c), **every)
 
 
 _assemble = jax.jit(assemble)
 
 
 @jax.jit
-def _variances(phi: Activation, sigma_w: Any, sigma_b: Any, q0: Any) -> Any:
-    return jax.vmap(lambda w, b: solve_variance(_block(phi, w, b), jnp.asarray(q0)))(sigma_w, sigma_b)
+def _by_moments(phi: Activation, unit: tuple, sigma_w: Any, sigma_b: Any, q0: Any) -> Points:
+    """`Points` by the general solver, with the table's moments."""
+    one = jax.vmap(lambda w, b: solve_variance(_block(phi, w, b), jnp.asarray(q0)))(sigma_w, sigma_b)
+    mean = jax.vmap(lambda q: phi.closed.moments(phi, q).mean)(one.q)
+    return Points(one, *looked_up(unit, sigma_w**2, sigma_b**2, one.q, one.chi_1, mean))
 
 
 @jax.jit

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial, reduce
+from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -29,7 +29,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from numpy.polynomial.chebyshev import cheb2poly
 
 from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import ClosedForms, Moments
@@ -37,14 +36,27 @@ from ..gaussian.moments import Samples, moments, sampled
 from ..gaussian.pairs import Detail, covariance, deficit_at
 from ..gaussian.second_derivative import slope_jumps
 from .fixed_point import scan_grid
-from .panels import ENOUGH, NODES, RESOLVED, Deficit, PairPanel, chebyshev, mean_deficit, solved, tail_of
+from .panels import (
+    ENOUGH,
+    FINEST,
+    NODES,
+    RESOLVED,
+    Deficit,
+    PairPanel,
+    chebyshev,
+    horner,
+    mean_deficit,
+    rising_power,
+    solved,
+    tail_of,
+    to_powers,
+)
 from .precision import in_float64
 
 _LOCAL = 10
 _TOP = 20.0
 _ANGLES = (32, 48, 80, 112)
 _TOGETHER = 512
-_TO_POWERS = np.array([np.pad(cheb2poly(row), (0, _LOCAL))[:_LOCAL] for row in np.eye(_LOCAL)]).T
 
 
 @jax.tree_util.register_dataclass
@@ -52,12 +64,14 @@ _TO_POWERS = np.array([np.pad(cheb2poly(row), (0, _LOCAL))[:_LOCAL] for row in n
 class MomentTable(ClosedForms):
     """One-dimensional moments, as polynomials in log q between the variances of the scan grid.
 
-    grid (steps + 1,); coefficients mean, second, slope, spread: (nodes, steps); `second` is of
-    E[phi^2] / (q + phi(0)^2), `spread` of Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative error of the
-    second moment.
+    grid (steps + 1,); centre and half (steps,): q = centre exp(half t) for t in [-1, 1]; mean, second, slope, spread:
+    coefficients (nodes, steps) of powers of t, `second` of E[phi^2] / (q + phi(0)^2) and `spread` of
+    Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative error of the second moment.
     """
 
     grid: Any
+    centre: Any
+    half: Any
     mean: Any
     second: Any
     slope: Any
@@ -73,37 +87,68 @@ class MomentTable(ClosedForms):
 
     def place(self, q: Array, step: Array) -> Array:
         """q's place in an interval, in [-1, 1]; what is off the grid is put at its end."""
-        lo, hi = jnp.asarray(self.grid)[step], jnp.asarray(self.grid)[step + 1]
-        return jnp.clip(2 * jnp.log(jnp.maximum(q, 1e-30) / lo) / jnp.log(hi / lo) - 1, -1.0, 1.0)
+        centre, half = (jnp.asarray(of)[step] for of in (self.centre, self.half))
+        return jnp.clip(jnp.log(jnp.maximum(q, 1e-30) / centre) / half, -1.0, 1.0)
 
-    def second_moment(self, q: Array, step: Array) -> Array:
-        """E[phi^2] at arrays of variances and their intervals."""
-        return _sum(jnp.asarray(self.second)[:, step], self.place(q, step)) * (q + self.at_zero**2)
+    def variance_and_second(self, t: Array, step: Array) -> tuple[Array, Array]:
+        """q and E[phi^2] at places in intervals."""
+        q = jnp.asarray(self.centre)[step] * jnp.exp(jnp.asarray(self.half)[step] * t)
+        return q, self._at(self.second, t, step) * (q + self.at_zero**2)
 
-    def slope_moment(self, q: Array, step: Array) -> Array:
-        """E[phi'^2] at arrays of variances and their intervals."""
-        return _sum(jnp.asarray(self.slope)[:, step], self.place(q, step))
+    def mean_at(self, t: Array, step: Array) -> Array:
+        """E[phi]."""
+        return self._at(self.mean, t, step)
 
-    def mean_at(self, q: Array, step: Array) -> Array:
-        """E[phi] at arrays of variances and their intervals."""
-        return _sum(jnp.asarray(self.mean)[:, step], self.place(q, step))
+    def slope_at(self, t: Array, step: Array) -> Array:
+        """E[phi'^2]."""
+        return self._at(self.slope, t, step)
 
-    def spread_at(self, q: Array, step: Array) -> Array:
-        """Var[phi'] / E[phi'^2], the deficit of the slope at c = 0, at arrays of variances and their intervals."""
-        return _sum(jnp.asarray(self.spread)[:, step], self.place(q, step))
+    def spread_at(self, t: Array, step: Array) -> Array:
+        """Var[phi'] / E[phi'^2], the deficit of the slope at c = 0."""
+        return self._at(self.spread, t, step)
+
+    def _at(self, coefficients: Any, t: Array, step: Array) -> Array:
+        return horner(jnp.asarray(coefficients)[:, step], t)
 
     def moments(self, phi: Any, q: Array) -> Moments:
         """`Moments` at variance q."""
         step = self.step_of(q)
-        second = self.second_moment(q, step)
+        t = self.place(q, step)
+        second = self._at(self.second, t, step) * (q + self.at_zero**2)
         return Moments(
-            self.mean_at(q, step), second, self.slope_moment(q, step), jnp.asarray(self.error)[step] * second
+            self.mean_at(t, step), second, self.slope_at(t, step), jnp.asarray(self.error)[step] * second
         )
 
 
-def _sum(coefficients: Array, t: Array) -> Array:
-    """A polynomial at t by Horner's rule; coefficients (count, *shape of t)."""
-    return reduce(lambda value, c: value * t + c, coefficients[::-1])
+class Atlas(NamedTuple):
+    """Panels of c*, side by side.
+
+    panels       : which these are
+    piece        : (all panels, FINEST) the number of the piece of each panel and r; -1 where there is none
+    corners      : (pieces, 3) the panel of each piece, and its ends in r
+    coefficients : (pieces, 2 * NODES in r, NODES in y), as in `PairPanel`
+    """
+
+    panels: frozenset[int]
+    piece: np.ndarray
+    corners: np.ndarray
+    coefficients: np.ndarray
+
+
+def side_by_side(panels: dict[int, PairPanel | None], count: int) -> Atlas:
+    """The atlas of some of `count` panels; None stands for one that polynomials do not resolve."""
+    piece = np.full((count, FINEST), -1, np.int16)
+    corners, coefficients = [np.zeros((0, 3))], [np.zeros((0, 2 * NODES, NODES))]
+    first = 0
+    for n, panel in panels.items():
+        if panel is None:
+            continue
+        lo, hi = panel.edges[:-1], panel.edges[1:]
+        piece[n] = first + np.repeat(np.arange(lo.size), ((hi - lo) * FINEST).astype(int))
+        corners.append(np.stack([np.full(lo.size, n), lo, hi], 1))
+        coefficients.append(panel.coefficients.reshape(lo.size, 2 * NODES, NODES))
+        first += lo.size
+    return Atlas(frozenset(panels), piece, np.concatenate(corners), np.concatenate(coefficients))
 
 
 class Table:
@@ -119,13 +164,16 @@ class Table:
         nodes, _ = chebyshev(NODES)
         # Kinks at k leave terms like exp(-k^2 / 2q), which bend more than a smooth phi's.
         self.height = 0.25 if phi.kinks else 0.5
+        self.unit = phi.scale, self.height
         self.order = 1 if np.any(np.asarray(slope_jumps(phi, jnp.float64))) else 2
+        self.power = rising_power(self.order)
         y = self.height * (np.arange(round(_TOP / self.height))[:, None] + (1 + nodes) / 2)
         self.q = (phi.scale * np.sinh(y)) ** 2
         self._pairs: dict[int, PairPanel | None] = {}
         self._deficits_of: dict[int, Deficit | None] = {}
         self._angles = _ANGLES[0]
-        self._filling = [Lock() for _ in self.q]
+        self._filling, self._drawing = [Lock() for _ in self.q], Lock()
+        self._atlas = side_by_side({}, len(self.q))
         self.in_use = False
 
     def _known(self, q: np.ndarray) -> _Known:
@@ -138,7 +186,8 @@ class Table:
         nodes, matrix = chebyshev(_LOCAL)
         grid = scan_grid(np.float64)
         lo, hi = np.log(grid[:-1, None]), np.log(grid[1:, None])
-        q = np.exp((lo + hi) / 2 + (hi - lo) / 2 * nodes)
+        centre, half = np.exp((lo + hi) / 2), (hi - lo) / 2
+        q = centre * np.exp(half * nodes)
         known, at_zero = self._known(q), float(self._known(np.zeros(1)).second[0]) ** 0.5
         spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
         parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
@@ -147,8 +196,15 @@ class Table:
         tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.abs(c[0]) for c in (second, slope)))
         own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
         # In powers of t: the intervals are short, so that the coefficients fall too fast for these to cancel.
-        powers = [_TO_POWERS @ part for part in chebyshev_of]
-        return MomentTable(grid, *powers, tail + own, np.float64(at_zero))
+        powers = [to_powers(_LOCAL) @ part for part in chebyshev_of]
+        return MomentTable(grid, centre[:, 0], half[:, 0], *powers, tail + own, np.float64(at_zero))
+
+    def second_moment(self, q: float) -> float:
+        """E[phi^2] at one variance."""
+        known = self.moments
+        step = np.clip(np.searchsorted(known.grid, q, side="right") - 1, 0, len(known.error) - 1)
+        t = np.clip(np.log(max(q, 1e-30) / known.centre[step]) / known.half[step], -1.0, 1.0)
+        return float(horner(known.second[:, step], t) * (q + known.at_zero**2))
 
     def activation(self) -> Activation:
         """An activation that knows only its moments: it compiles like every other one's table."""
@@ -156,8 +212,15 @@ class Table:
 
     def panel_of(self, q: np.ndarray) -> np.ndarray:
         """Which panel each variance falls into."""
-        y = np.arcsinh(np.sqrt(q) / self.phi.scale) / self.height
-        return np.clip(np.floor(y), 0, len(self.q) - 1).astype(int)
+        return self.floor(self.y_of(q))
+
+    def y_of(self, q: np.ndarray) -> np.ndarray:
+        """y at variances q, in units of a panel's height."""
+        return np.arcsinh(np.sqrt(q) / self.phi.scale) / self.height
+
+    def floor(self, y: np.ndarray) -> np.ndarray:
+        """The panel of each y."""
+        return np.clip(y.astype(int), 0, len(self.q) - 1)
 
     def pairs(self, panel: int) -> PairPanel | None:
         """The pair panel of a panel; None where polynomials do not resolve it."""
@@ -174,19 +237,23 @@ class Table:
                 self._deficits_of[panel] = self._resolved(panel)
             return self._deficits_of[panel]
 
-    def prepare(self, panels: list[int]) -> None:
-        """Fill panels, several at a time; the very first alone, since it compiles what the others use."""
-        missing = [n for n in panels if n not in self._pairs]
+    def atlas(self, panels: list[int]) -> Atlas:
+        """All panels of c* solved so far, these among them.
+
+        Missing ones are filled several at a time; the very first alone, since it compiles what the others use.
+        """
+        missing = [n for n in panels if n not in self._atlas.panels]
+        if not missing:
+            return self._atlas
         alone = 0 if self._pairs else 1
         for n in missing[:alone]:
             self.pairs(n)
         if missing[alone:]:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 list(pool.map(in_float64(self.pairs), missing[alone:]))
-
-    def place(self, q: np.ndarray, panel: np.ndarray) -> np.ndarray:
-        """Where in its panel each variance lies, in [-1, 1]."""
-        return 2 * (np.arcsinh(np.sqrt(q) / self.phi.scale) / self.height - panel) - 1
+        with self._drawing:
+            self._atlas = side_by_side(dict(self._pairs), len(self.q))
+            return self._atlas
 
     def _resolved(self, panel: int) -> Deficit | None:
         detail = _detail(float(np.sinh(self.height * (panel + 1))), bool(self.phi.kinks))

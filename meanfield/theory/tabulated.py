@@ -63,7 +63,9 @@ class PairTable(ClosedForms):
         # At the ends of the range and at c = 0 a variance or a gap may be off by its rounding.
         near = 1e-9
         known = (y > -near) & (y < self.shares.shape[1] + near) & (e < 1 + near) & (jnp.abs(q1 - q2) <= 1e-12 * q1)
-        return jnp.where(known, self.single.spread_at(q1, self.single.step_of(q1)) * share, jnp.nan)
+        step = self.single.step_of(q1)
+        spread = self.single.spread_at(self.single.place(q1, step), step)
+        return jnp.where(known, spread * share, jnp.nan)
 
 
 class _Range:
