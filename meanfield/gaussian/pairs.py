@@ -29,20 +29,10 @@ from jax import Array, lax
 from .activation import Activation
 from .closed_forms import Moments
 from .moments import moments, smallest
-from .quadrature import NODES, REACH, Rule, gauss_legendre, gaussian_rule, legendre_panels
+from .quadrature import REACH, Rule, gauss_legendre, gaussian_rule, legendre_panels
 
-
-class Detail(NamedTuple):
-    """How finely pairs are integrated: panels of the inner rule, of the outer one, and of it for each layer."""
-
-    inner: int
-    outer: int
-    layer: int
-    nodes: int = NODES
-    reach: float = REACH
-
-
-FINE = Detail(18, 8, 14)
+_INNER, _OUTER, _LAYER = 18, 8, 14
+"""Panels of the inner rule, of the outer one, and of it for each layer."""
 _BISECTIONS = 52
 _NEAR_NODES = 8
 
@@ -158,7 +148,7 @@ def _split(q1: Array, q2: Array, e: Array) -> _Split:
     )
 
 
-def _outer_rule(kinks: Array, scale: float, pair: _Split, equal: bool, detail: Detail = FINE) -> tuple[Array, Array]:
+def _outer_rule(kinks: Array, scale: float, pair: _Split, equal: bool) -> tuple[Array, Array]:
     """Nodes and weights over A ~ N(0, 1), dense in the layers where the inner expectation bends.
 
     The density of panels is a sum of bumps 1/sqrt((A - centre)^2 + width^2), one per kink and one for the bend at the
@@ -169,7 +159,7 @@ def _outer_rule(kinks: Array, scale: float, pair: _Split, equal: bool, detail: D
     largest = jnp.maximum(pair.s1, pair.s2)
     centres, widths = [jnp.zeros((1,), dtype)], [(jnp.hypot(scale / largest, pair.noise) / pair.shared)[None]]
     for length in lengths if kinks.size else []:
-        centres.append(jnp.clip(kinks / (length * pair.shared), -2 * detail.reach, 2 * detail.reach))
+        centres.append(jnp.clip(kinks / (length * pair.shared), -2 * REACH, 2 * REACH))
         widths.append(jnp.broadcast_to(pair.noise / pair.shared, kinks.shape))
     centre, width = lax.stop_gradient((jnp.concatenate(centres), jnp.concatenate(widths)))
     width = jnp.clip(width, 1e-12, 1e6)
@@ -177,8 +167,8 @@ def _outer_rule(kinks: Array, scale: float, pair: _Split, equal: bool, detail: D
     def cumulative(a: Array) -> Array:
         return jnp.sum(jnp.arcsinh((a[..., None] - centre) / width), -1) + 0.7 * a
 
-    panels = detail.outer + detail.layer * centre.size
-    ends = cumulative(jnp.array([-detail.reach, detail.reach], dtype))
+    panels = _OUTER + _LAYER * centre.size
+    ends = cumulative(jnp.array([-REACH, REACH], dtype))
     target = ends[0] + (ends[1] - ends[0]) * jnp.asarray(np.linspace(0.0, 1.0, panels + 1), dtype)
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -187,23 +177,20 @@ def _outer_rule(kinks: Array, scale: float, pair: _Split, equal: bool, detail: D
         below = cumulative(middle) < target
         return jnp.where(below, middle, lo), jnp.where(below, hi, middle)
 
-    start = jnp.full_like(target, -detail.reach), jnp.full_like(target, detail.reach)
+    start = jnp.full_like(target, -REACH), jnp.full_like(target, REACH)
     lo, hi = lax.fori_loop(0, _BISECTIONS, halve, start)
-    edges = ((lo + hi) / 2).at[0].set(-detail.reach).at[-1].set(detail.reach)
-    edges = jnp.sort(jnp.concatenate([edges, jnp.clip(centre, -detail.reach, detail.reach)]))
-    nodes, weights = legendre_panels(lax.stop_gradient(edges), detail.nodes)
+    edges = ((lo + hi) / 2).at[0].set(-REACH).at[-1].set(REACH)
+    edges = jnp.sort(jnp.concatenate([edges, jnp.clip(centre, -REACH, REACH)]))
+    nodes, weights = legendre_panels(lax.stop_gradient(edges))
     weights = weights * jnp.exp(-(nodes**2) / 2) / np.sqrt(2 * np.pi)
     return nodes.ravel(), weights.ravel()
 
 
-def _inner_rule(
-    phi: Activation, length: Array, pair: _Split, nodes: Array, detail: Detail
-) -> tuple[Rule, Array, Array]:
+def _inner_rule(phi: Activation, length: Array, pair: _Split, nodes: Array) -> tuple[Rule, Array, Array]:
     """The rules over z given each A: arrays (len(nodes), panels, nodes); and the conditional means and deviation."""
     mean, std = length * pair.shared * nodes, jnp.abs(length) * pair.noise
     kinks = phi.kink_array(mean.dtype)
-    size = {"panels": detail.inner, "nodes": detail.nodes, "reach": detail.reach}
-    return jax.vmap(lambda m: gaussian_rule(m, std, kinks, phi.scale, **size))(mean), mean, std
+    return jax.vmap(lambda m: gaussian_rule(m, std, kinks, phi.scale, panels=_INNER))(mean), mean, std
 
 
 class _Given(NamedTuple):
@@ -216,7 +203,7 @@ class _Given(NamedTuple):
 
 
 def _given(phi: Activation, length: Array, pair: _Split, nodes: Array) -> _Given:
-    rule, mean, std = _inner_rule(phi, length, pair, nodes, FINE)
+    rule, mean, std = _inner_rule(phi, length, pair, nodes)
     average, variance = _mean_and_variance(rule.weight, phi(rule.x), phi(mean))
     rising, slope_variance = _mean_and_variance(rule.weight, phi.slope(rule.x), phi.slope(mean))
     if phi.has_steps:
@@ -264,39 +251,28 @@ def covariance(phi: Activation, q1: Array, q2: Array, e: Array, order: int = 1, 
 
 @partial(jax.custom_jvp, nondiff_argnums=(4, 5))
 def _covariance(phi: Activation, q1: Array, q2: Array, e: Array, order: int, equal: bool) -> Array:
-    return covariance_at(phi, q1, q2, e, order, equal, FINE)
+    return _covariance_at(phi, q1, q2, e, order, equal)
 
 
 @partial(_covariance.defjvp, symbolic_zeros=True)
 def _covariance_jvp(order: int, equal: bool, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     phi, q1, q2, e = primals
     value = _covariance(phi, q1, q2, e, order, equal)
-    moved = _partial_jvp(lambda *a: covariance_at(*a, e, order, equal, FINE), primals[:3], tangents[:3])
+    moved = _partial_jvp(lambda *a: _covariance_at(*a, e, order, equal), primals[:3], tangents[:3])
     if _is_zero(tangents[3]):
         return value, moved
     length = q1 if equal else jnp.sqrt(q1 * q2)
     return value, moved - length * covariance(phi, q1, q2, e, order + 1, equal) * tangents[3]
 
 
-def covariance_at(phi: Activation, q1: Array, q2: Array, e: Array, order: int, equal: bool, detail: Detail) -> Array:
-    """`covariance` by quadrature of a chosen detail; its derivative in e is that of the sum, not Price's."""
+def _covariance_at(phi: Activation, q1: Array, q2: Array, e: Array, order: int, equal: bool) -> Array:
+    """`covariance` by quadrature; its derivative in e is that of the sum, not Price's."""
     pair = _split(q1, q2, e)
-    nodes, weights = _outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal, detail)
-    first = _slope(phi, order, *_inner_rule(phi, pair.s1, pair, nodes, detail))
+    nodes, weights = _outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal)
+    first = _slope(phi, order, *_inner_rule(phi, pair.s1, pair, nodes))
     if equal:
         return jnp.sum(weights * first**2)
-    return jnp.sum(weights * first * _slope(phi, order, *_inner_rule(phi, pair.sign * pair.s2, pair, nodes, detail)))
-
-
-def deficit_at(phi: Activation, q: Array, e: Array, detail: Detail) -> Array:
-    """E[(phi'(u) - phi'(v))^2] / 2 of a pair of one variance at c >= 0, right relative to itself.
-
-    For activations without steps; not differentiable.
-    """
-    pair = _split(q, q, e)
-    nodes, weights = _outer_rule(phi.kink_array(q.dtype), phi.scale, pair, True, detail)
-    rule, mean, _ = _inner_rule(phi, pair.s1, pair, nodes, detail)
-    return jnp.sum(weights * _mean_and_variance(rule.weight, phi.slope(rule.x), phi.slope(mean))[1])
+    return jnp.sum(weights * first * _slope(phi, order, *_inner_rule(phi, pair.sign * pair.s2, pair, nodes)))
 
 
 def _is_zero(tangent: Any) -> bool:

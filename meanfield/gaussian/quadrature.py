@@ -51,11 +51,11 @@ def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
     return np.polynomial.legendre.leggauss(nodes)
 
 
-def legendre_panels(edges: Array, nodes: int = NODES) -> tuple[Array, Array]:
+def legendre_panels(edges: Array) -> tuple[Array, Array]:
     """Gauss-Legendre nodes and weights on consecutive intervals: two arrays (len(edges) - 1, nodes)."""
     lo, hi = edges[:-1, None], edges[1:, None]
     half = (hi - lo) / 2
-    t, weights = (jnp.asarray(a, edges.dtype) for a in gauss_legendre(nodes))
+    t, weights = (jnp.asarray(a, edges.dtype) for a in gauss_legendre(NODES))
     return (lo + hi) / 2 + half * t, half * weights
 
 
@@ -78,26 +78,24 @@ def scale_free_rule(kinks: Array, scale: float) -> tuple[Array, Array]:
     return legendre_panels(edges)
 
 
-def gaussian_rule(
-    mean: Array, std: Array, kinks: Array, scale: Array, panels: int = PANELS, nodes: int = NODES, reach: float = REACH
-) -> Rule:
+def gaussian_rule(mean: Array, std: Array, kinks: Array, scale: Array, panels: int = PANELS) -> Rule:
     """The composite rule for N(mean, std^2), cut at `kinks`, graded towards 0 on the length `scale`.
 
-    `mean`, `std` and `scale` are scalars, `kinks` has shape (k,); the rule has panels + k panels of `nodes` nodes and
-    keeps `reach` standard deviations on either side. A std of 0 is legal and puts every node on the mean.
+    `mean`, `std` and `scale` are scalars, `kinks` has shape (k,); the rule has panels + k panels of NODES nodes and
+    keeps REACH standard deviations on either side. A std of 0 is legal and puts every node on the mean.
     """
     dtype = jnp.result_type(mean, std, kinks)
     safe = jnp.maximum(std, jnp.finfo(dtype).tiny ** 0.5)
     held_mean, held_std = lax.stop_gradient((mean, safe))
-    centre = jnp.clip(-held_mean / held_std, -reach, reach)
+    centre = jnp.clip(-held_mean / held_std, -REACH, REACH)
     width = jnp.clip(scale / held_std, 1e-12, 1e6)
-    ends = jnp.clip(centre + jnp.asarray([-_GRADED, _GRADED], dtype), -reach, reach)
+    ends = jnp.clip(centre + jnp.asarray([-_GRADED, _GRADED], dtype), -REACH, REACH)
     lo, hi = jnp.arcsinh((ends - centre) / width)
     t = lo + (hi - lo) * jnp.asarray(np.linspace(0.0, 1.0, panels - _EVEN), dtype)
-    even = jnp.asarray(np.linspace(-reach, reach, _EVEN + 1), dtype)
-    at_kinks = jnp.clip((kinks - mean) / safe, -reach, reach)
+    even = jnp.asarray(np.linspace(-REACH, REACH, _EVEN + 1), dtype)
+    at_kinks = jnp.clip((kinks - mean) / safe, -REACH, REACH)
     edges = jnp.sort(jnp.concatenate([even, centre + width * jnp.sinh(t), at_kinks]))
-    z, dz = legendre_panels(edges, nodes)
+    z, dz = legendre_panels(edges)
     return Rule(mean + std * z, z, dz * jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from ..sharding import over_devices
 from .fixed_point import Variances
@@ -28,9 +28,9 @@ from .table import MomentTable, Table
 
 ROWS = 8192
 """Points per compiled chunk: a megabyte or two of work."""
-BLOCK, BLOCKS = 128, 64
+BLOCK, BLOCKS = 64, 128
 """Pairs of one piece of the table side by side, and such blocks in a compiled chunk."""
-_NEWTON = 3
+_NEWTON, _STEPS = 3, 40
 # Closer to a crossing than this, relative to q, the scan does not trust the table.
 _DOUBT = 1e-10
 
@@ -82,12 +82,13 @@ class _Crossings(NamedTuple):
     """Fixed points before they are found, ascending in q within each point of the diagram; arrays (k,).
 
     point : index into the flattened [sigma_b, sigma_w]; step : the interval of the scan grid; place : a first guess
-    in [-1, 1] of where in it; doubtful : (points,)
+    in [-1, 1] of where in it; rising : whether H rises there; doubtful : (points,)
     """
 
     point: np.ndarray
     step: np.ndarray
     place: np.ndarray
+    rising: np.ndarray
     doubtful: np.ndarray
 
 
@@ -97,14 +98,15 @@ def points(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) ->
     w_var, b_var = (np.broadcast_to(a, shape).ravel() for a in (sigma_w**2, sigma_b[:, None] ** 2))
     cross = _crossings(table, sigma_w**2, sigma_b**2)
     solve = partial(_solve, table.moments, table.unit)
-    at = fetch(in_chunks(solve, ROWS, w_var[cross.point], b_var[cross.point], cross.step, cross.place))
+    columns = w_var[cross.point], b_var[cross.point], cross.step, cross.place, cross.rising
+    at = fetch(in_chunks(solve, ROWS, *columns))
     excess = w_var * table.second_moment(q0) + b_var - q0
     up = excess > 0
     # Where a rising V takes the iteration: the smallest fixed point above q0 if V(q0) > q0, else the largest below.
     reached = np.full(w_var.size, -1)
     entries = np.arange(cross.point.size)
-    rising = up[cross.point]
-    above, below = rising & (at.q > q0), ~rising & (at.q < q0)
+    grows = up[cross.point]
+    above, below = grows & (at.q > q0), ~grows & (at.q < q0)
     reached[cross.point[above][::-1]] = entries[above][::-1]
     reached[cross.point[below]] = entries[below]
     found = reached >= 0
@@ -129,12 +131,13 @@ def _crossings(table: Table, w_var: np.ndarray, b_var: np.ndarray) -> _Crossings
     doubtful[order[row], column] = True
     step, column, row = _spread(np.minimum(upper[:, 1:], upper[:, :-1]), np.maximum(upper[:, 1:], upper[:, :-1]))
     first = needed[column, step]
-    share = (ranked[row] - first) / (needed[column, step + 1] - first)
+    rise = needed[column, step + 1] - first
+    share = (ranked[row] - first) / rise
     point = order[row] * w_var.size + column
     # Steps of one point ascend already.
     ascending = _order(point, doubtful.size)
     place = np.clip(2 * share - 1, -1.0, 1.0)
-    return _Crossings(point[ascending], step[ascending], place[ascending], doubtful.ravel())
+    return _Crossings(*(a[ascending] for a in (point, step, place, rise > 0)), doubtful.ravel())
 
 
 def _ranks(ranked: np.ndarray, values: np.ndarray, side: str) -> np.ndarray:
@@ -171,19 +174,47 @@ class _At(NamedTuple):
     settled: Array
 
 
+class _Search(NamedTuple):
+    count: Array
+    t: Array
+    lo: Array
+    hi: Array
+    settled: Array
+
+
 @jax.jit
-def _solve(table: MomentTable, unit: tuple, w_var: Array, b_var: Array, step: Array, place: Array) -> _At:
-    """Newton's method from a place inside each interval, kept there; and what is to be known at its end."""
+def _solve(
+    table: MomentTable, unit: tuple, w_var: Array, b_var: Array, step: Array, place: Array, rising: Array
+) -> _At:
+    """Newton's method from a place inside each interval, with halving where it fails; and what is known at its end."""
 
     def variance_and_second(t: Array) -> tuple:
         return jax.jvp(lambda t: table.variance_and_second(t, step), (t,), (jnp.ones_like(t),))
 
+    def newton(t: Array) -> tuple[Array, Array, Array]:
+        """The next place, whether this one is below the root, and d ln q / dt here."""
+        (q, second), (stretch, growth) = variance_and_second(t)
+        excess, fall = w_var * second + b_var - q, stretch - w_var * growth
+        return t + excess / jnp.where(fall == 0, 1.0, fall), (excess > 0) == rising, stretch / q
+
+    def met(t: Array, before: Array, speed: Array) -> Array:
+        # A last move by a relative d leaves an error of d^2.
+        return jnp.abs((t - before) * speed) <= 1e-7
+
+    def halve(state: _Search) -> _Search:
+        """Newton's step where it stays in the bracket, half the bracket where not."""
+        following, below, speed = newton(state.t)
+        lo, hi = jnp.where(below, state.t, state.lo), jnp.where(below, state.hi, state.t)
+        t = jnp.where((following >= lo) & (following <= hi), following, (lo + hi) / 2)
+        return _Search(state.count + 1, t, lo, hi, met(t, state.t, speed))
+
     t = place
     for _ in range(_NEWTON):
-        (q, second), (stretch, growth) = variance_and_second(t)
-        fall = stretch - w_var * growth
-        move = (w_var * second + b_var - q) / jnp.where(fall == 0, 1.0, fall)
-        t = jnp.clip(t + move, -1.0, 1.0)
+        before, (following, _, speed) = t, newton(t)
+        t = jnp.clip(following, -1.0, 1.0)
+    start = _Search(jnp.int32(0), t, -jnp.ones_like(t), jnp.ones_like(t), met(following, before, speed))
+    found = lax.while_loop(lambda s: (s.count < _STEPS) & ~jnp.all(s.settled), halve, start)
+    t = found.t
     (q, second), (stretch, growth) = variance_and_second(t)
     slope, slope_growth = jax.jvp(lambda t: table.slope_at(t, step), (t,), (jnp.ones_like(t),))
     eps = jnp.finfo(q.dtype).eps
@@ -193,8 +224,7 @@ def _solve(table: MomentTable, unit: tuple, w_var: Array, b_var: Array, step: Ar
     chi_error = 8 * eps * (1 + chi_1) + jnp.abs(w_var * slope_growth / stretch) * q_error
     side = jnp.where(jnp.abs(chi_1 - 1) <= chi_error, 1, jnp.where(chi_1 < 1, 0, 2)).astype(jnp.int8)
     y, r = looked_up(unit, w_var, b_var, q, chi_1, table.mean_at(t, step))
-    # A last move by a relative d leaves an error of d^2.
-    return _At(q, chi_1, chi_q, q_error, y, r, side, jnp.abs(move * stretch) <= 1e-7 * q)
+    return _At(q, chi_1, chi_q, q_error, y, r, side, found.settled)
 
 
 def looked_up(unit: tuple, w_var: Array, b_var: Array, q: Array, chi_1: Array, mean: Array) -> tuple[Array, Array]:
@@ -271,9 +301,7 @@ def _blocks(piece: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @jax.jit
-def _pairs(
-    power: Array, coefficients: Array, corners: Array, y: Array, r: Array, above: Array
-) -> tuple[Array, Array]:
+def _pairs(power: Array, coefficients: Array, corners: Array, y: Array, r: Array, above: Array) -> tuple[Array, Array]:
     """1 - c* and chi_c of blocks of points (k, BLOCK), each of one piece of the atlas."""
     panel, lo, hi = jnp.moveaxis(corners[:, :, None], 1, 0)
     # One small matrix product a block: from coefficients in y and r to each point's own in r.

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -32,8 +32,9 @@ from jax import Array, lax
 
 from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import ClosedForms, Moments
+from ..gaussian.deficit import deficit
 from ..gaussian.moments import Samples, moments, sampled
-from ..gaussian.pairs import Detail, covariance, deficit_at
+from ..gaussian.pairs import covariance
 from ..gaussian.second_derivative import slope_jumps
 from .fixed_point import scan_grid
 from .panels import (
@@ -115,9 +116,7 @@ class MomentTable(ClosedForms):
         step = self.step_of(q)
         t = self.place(q, step)
         second = self._at(self.second, t, step) * (q + self.at_zero**2)
-        return Moments(
-            self.mean_at(t, step), second, self.slope_at(t, step), jnp.asarray(self.error)[step] * second
-        )
+        return Moments(self.mean_at(t, step), second, self.slope_at(t, step), jnp.asarray(self.error)[step] * second)
 
 
 class Atlas(NamedTuple):
@@ -256,7 +255,6 @@ class Table:
             return self._atlas
 
     def _resolved(self, panel: int) -> Deficit | None:
-        detail = _detail(float(np.sinh(self.height * (panel + 1))), bool(self.phi.kinks))
         at_end = self._known(self.q[panel]).spread[:, None]
         if not np.all(at_end > 0):
             return None
@@ -267,7 +265,7 @@ class Table:
             nodes, matrix = chebyshev(angles)
             v = (1 + nodes) / 2
             e = 2 * np.sin(np.sinh(v * np.arcsinh(stretch[:, None] * np.pi / 2)) / stretch[:, None] / 2) ** 2
-            local = self._deficits(panel, e, detail) / at_end / v**self.order @ matrix.T
+            local = self._deficits(panel, e) / at_end / v**self.order @ matrix.T
             if tail_of(local.T) < ENOUGH:
                 break
         over_q = chebyshev(NODES)[1]
@@ -276,16 +274,12 @@ class Table:
         columns = [mean_deficit(*column, self.order) / v**self.order for column in zip(local, stretch, e, strict=True)]
         return Deficit(local, np.stack(columns) @ matrix.T, stretch, self.order)
 
-    def _deficits(self, panel: int, e: np.ndarray, detail: Detail) -> np.ndarray:
-        """E[phi'^2] - E[phi' phi'] at the panel's variances and e (nodes, angles), in pieces of one shape."""
-        pieces = [_deficits(self.phi, self.q[panel], e[:, i : i + 16], detail) for i in range(0, e.shape[1], 16)]
+    def _deficits(self, panel: int, e: np.ndarray) -> np.ndarray:
+        """E[phi'^2] - E[phi' phi'] at the panel's variances and, for each, several e (NODES, angles)."""
+        if self.phi.closed is None:
+            return deficit(self.phi, self.q[panel], e)
+        pieces = [_closed_deficits(self.phi, self.q[panel], e[:, i : i + 16]) for i in range(0, e.shape[1], 16)]
         return np.concatenate([np.asarray(p) for p in pieces], 1)
-
-
-def _detail(ratio: float, kinked: bool) -> Detail:
-    """How finely to integrate where sqrt(q) is `ratio` times the length on which phi bends; few sizes, few programs."""
-    layer, nodes, reach = (12, 14, 9.0) if kinked else (10, 10, 7.5)
-    return Detail(18 if ratio < 100 else 32, 6, layer, nodes=nodes, reach=reach)
 
 
 class _Known(NamedTuple):
@@ -309,16 +303,14 @@ def _moments_of(phi: Activation, q: Array) -> _Known:
     return lax.map(one, q, batch_size=64)
 
 
-@partial(jax.jit, static_argnames="detail")
-def _deficits(phi: Activation, q: Array, e: Array, detail: Detail) -> Array:
-    """E[phi'^2] - E[phi'(u) phi'(v)] at variances (k,) and, for each, several e (k, m) in (0, 1]."""
+@jax.jit
+def _closed_deficits(phi: Activation, q: Array, e: Array) -> Array:
+    """E[phi'^2] - E[phi'(u) phi'(v)] by closed forms, at variances (k,) and, for each, several e (k, m)."""
 
     def one(q: Array, e: Array) -> Array:
-        if phi.closed is not None:
-            return moments(phi, q).slope - covariance(phi, q, q, e)
-        return deficit_at(phi, q, e, detail)
+        return moments(phi, q).slope - covariance(phi, q, q, e)
 
-    return lax.map(lambda row: jax.vmap(partial(one, row[0]))(row[1]), (q, e))
+    return jax.vmap(jax.vmap(one, (None, 0)))(q, e)
 
 
 def only_moments(x: Array) -> Array:
