@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpy.polynomial.chebyshev import cheb2poly, chebval
+from numpy.polynomial.chebyshev import cheb2poly, chebder, chebval
 
 from ..gaussian.quadrature import gauss_legendre
 
@@ -93,16 +93,20 @@ class Deficit(NamedTuple):
         return v**self.order * chebval(2 * v - 1, coefficients.T[:, :, None], tensor=False)
 
     def reaching(self, mean: np.ndarray) -> np.ndarray:
-        """v where the mean deficit is what is asked (NODES, m), by halving log v and a last step of Newton's method."""
-        lo, hi = np.full_like(mean, -60.0), np.zeros_like(mean)
-        for _ in range(40):
-            middle = (lo + hi) / 2
-            below = self.at(self.mean, np.exp(middle)) < mean
-            lo, hi = np.where(below, middle, lo), np.where(below, hi, middle)
-        v = np.exp((lo + hi) / 2)
-        near = v * np.exp(np.array([[[-1e-6]], [[1e-6]]]))
-        low, high = self.at(self.mean, near[0]), self.at(self.mean, near[1])
-        return v * np.exp(2e-6 * (mean - (low + high) / 2) / (high - low))
+        """v where the mean deficit is what is asked (NODES, m), by Newton's method in logarithms within a bracket."""
+        steep = chebder(self.mean.T, scl=2.0).T
+        s, lo, hi = np.zeros_like(mean), np.full_like(mean, -60.0), np.zeros_like(mean)
+        for _ in range(60):
+            v = np.exp(s)
+            value, slope = (chebval(2 * v - 1, c.T[:, :, None], tensor=False) for c in (self.mean, steep))
+            excess = np.log(value / mean) + self.order * s
+            lo, hi = np.where(excess < 0, s, lo), np.where(excess < 0, hi, s)
+            newton = s - excess / (self.order + v * slope / value)
+            before, s = s, np.where((newton >= lo) & (newton <= hi), newton, (lo + hi) / 2)
+            # Rounding of the sums leaves no more to gain.
+            if np.max(np.abs(s - before)) < 1e-13:
+                break
+        return np.exp(s)
 
 
 class PairPanel(NamedTuple):

@@ -154,49 +154,28 @@ class Table:
     """The table of one activation; pair panels are computed when they are first asked for."""
 
     def __init__(self, phi: Activation) -> None:
-        self.phi, self._samples = phi, sampled(phi, jnp.float64)
-        self.moments = self._moments()
-        self.scan = self._known(self.moments.grid).second
-        self.slope_at_zero = float(self._known(np.zeros(1)).slope[0])
-        # A saturated E[phi^2] rises by less than its rounding.
-        self.rising = bool(np.all(np.diff(self.scan) >= -16 * np.finfo(float).eps * self.scan[1:]))
-        nodes, _ = chebyshev(NODES)
+        self.phi, grid = phi, scan_grid(np.float64)
         # Kinks at k leave terms like exp(-k^2 / 2q), which bend more than a smooth phi's.
         self.height = 0.25 if phi.kinks else 0.5
+        y = self.height * (np.arange(round(_TOP / self.height))[:, None] + (1 + chebyshev(NODES)[0]) / 2)
+        self.q = (phi.scale * np.sinh(y)) ** 2
+        centre, half = np.sqrt(grid[:-1] * grid[1:]), np.log(grid[1:] / grid[:-1]) / 2
+        local = centre[:, None] * np.exp(half[:, None] * chebyshev(_LOCAL)[0])
+        at_zero, scan, within, in_panels = _known(phi, np.zeros(1), grid, local, self.q)
+        self.slope_at_zero = float(at_zero.slope[0])
+        self.scan, self.spread = scan.second, in_panels.spread
+        self.moments = _interpolated(grid, centre, half, local, within, np.sqrt(at_zero.second[0]))
+        # A saturated E[phi^2] rises by less than its rounding.
+        self.rising = bool(np.all(np.diff(self.scan) >= -16 * np.finfo(float).eps * self.scan[1:]))
         self.unit = phi.scale, self.height
         self.order = 1 if np.any(np.asarray(slope_jumps(phi, jnp.float64))) else 2
         self.power = rising_power(self.order)
-        y = self.height * (np.arange(round(_TOP / self.height))[:, None] + (1 + nodes) / 2)
-        self.q = (phi.scale * np.sinh(y)) ** 2
         self._pairs: dict[int, PairPanel | None] = {}
         self._deficits_of: dict[int, Deficit | None] = {}
         self._angles = _ANGLES[0]
         self._filling, self._drawing = [Lock() for _ in self.q], Lock()
         self._atlas = side_by_side({}, len(self.q))
         self.in_use = False
-
-    def _known(self, q: np.ndarray) -> _Known:
-        """What is known at an array of variances, in pieces of one shape."""
-        flat = np.pad(q.ravel(), (0, -q.size % _TOGETHER), mode="edge").reshape(-1, _TOGETHER)
-        found = [_moments_of(self._samples, piece) for piece in flat]
-        return jax.tree.map(lambda *parts: np.concatenate(parts)[: q.size].reshape(q.shape), *found)
-
-    def _moments(self) -> MomentTable:
-        nodes, matrix = chebyshev(_LOCAL)
-        grid = scan_grid(np.float64)
-        lo, hi = np.log(grid[:-1, None]), np.log(grid[1:, None])
-        centre, half = np.exp((lo + hi) / 2), (hi - lo) / 2
-        q = centre * np.exp(half * nodes)
-        known, at_zero = self._known(q), float(self._known(np.zeros(1)).second[0]) ** 0.5
-        spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
-        parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
-        chebyshev_of = [matrix @ part.T for part in parts]
-        _, second, slope, _ = chebyshev_of
-        tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.abs(c[0]) for c in (second, slope)))
-        own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
-        # In powers of t: the intervals are short, so that the coefficients fall too fast for these to cancel.
-        powers = [to_powers(_LOCAL) @ part for part in chebyshev_of]
-        return MomentTable(grid, centre[:, 0], half[:, 0], *powers, tail + own, np.float64(at_zero))
 
     def second_moment(self, q: float) -> float:
         """E[phi^2] at one variance."""
@@ -255,7 +234,7 @@ class Table:
             return self._atlas
 
     def _resolved(self, panel: int) -> Deficit | None:
-        at_end = self._known(self.q[panel]).spread[:, None]
+        at_end = self.spread[panel][:, None]
         if not np.all(at_end > 0):
             return None
         stretch = np.sqrt(self.q[panel]) / self.phi.scale
@@ -292,6 +271,21 @@ class _Known(NamedTuple):
     spread: Array
 
 
+def _known(phi: Activation, *variances: np.ndarray) -> list[_Known]:
+    """What is known at arrays of variances, in pieces of one shape."""
+    samples = _sampled(phi, jnp.float64)
+    q = np.concatenate([of.ravel() for of in variances])
+    pieces = np.pad(q, (0, -q.size % _TOGETHER), mode="edge").reshape(-1, _TOGETHER)
+    found = jax.tree.map(lambda *parts: np.concatenate(parts), *[_moments_of(samples, piece) for piece in pieces])
+    ends = np.cumsum([of.size for of in variances])
+    return [jax.tree.map(lambda a: a[end - of.size : end].reshape(of.shape), found)  # noqa: B023
+            for of, end in zip(variances, ends, strict=True)]  # fmt: skip
+
+
+# One program in place of a dozen small ones.
+_sampled = jax.jit(sampled, static_argnums=1)
+
+
 @jax.jit
 def _moments_of(phi: Activation, q: Array) -> _Known:
     def one(q: Array) -> _Known:
@@ -300,7 +294,23 @@ def _moments_of(phi: Activation, q: Array) -> _Known:
             return _Known(*known, phi.closed.slope_variance(q))
         return _Known(*known, known.slope - covariance(phi, q, q, jnp.ones_like(q)))
 
-    return lax.map(one, q, batch_size=64)
+    # More together would not fit the cache.
+    return lax.map(one, q, batch_size=16)
+
+
+def _interpolated(
+    grid: np.ndarray, centre: np.ndarray, half: np.ndarray, q: np.ndarray, known: _Known, at_zero: np.float64
+) -> MomentTable:
+    """The moments as polynomials, from what is known at the Chebyshev nodes q (steps, nodes) of each step."""
+    spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
+    parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
+    coefficients = [chebyshev(_LOCAL)[1] @ part.T for part in parts]
+    _, second, slope, _ = coefficients
+    tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.abs(c[0]) for c in (second, slope)))
+    own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
+    # In powers of t: the steps are short, so that the coefficients fall too fast for these to cancel.
+    powers = [to_powers(_LOCAL) @ part for part in coefficients]
+    return MomentTable(grid, centre, half, *powers, tail + own, at_zero)
 
 
 @jax.jit
