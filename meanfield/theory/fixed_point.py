@@ -273,8 +273,9 @@ def depth_scale(chi: Array) -> Array:
     """-1/ln|chi|, in layers: 0 at chi = 0, inf at |chi| = 1, negative above, NaN where chi is infinite."""
     size = jnp.abs(chi)
     positive = jnp.where(size > 0, size, 1.0)
-    # log1p keeps the digits of chi near 1.
-    log = jnp.where(positive > 0.5, jnp.log1p(positive - 1), jnp.log(positive))
+    # log1p keeps the digits of chi near 1; one of it serves both sides.
+    near = positive > 0.5
+    log = jnp.where(near, 1.0, -1.0) * jnp.log1p(jnp.where(near, positive, 1 / positive) - 1)
     scale = -1 / jnp.where(log == 0, 1.0, log)
     return jnp.where(
         size == 0, 0.0, jnp.where((log == 0) & ~jnp.isnan(size), jnp.inf, jnp.where(jnp.isfinite(size), scale, jnp.nan))

@@ -235,7 +235,7 @@ def looked_up(unit: tuple, w_var: Array, b_var: Array, q: Array, chi_1: Array, m
 
 
 def _points(cross: _Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, at_zero: np.ndarray) -> Points:
-    """From fixed points to points of the diagram; `at_zero` is the limit of chi_1 as q -> 0."""
+    """From fixed points to points of the diagram, `all_q` as wide as it must be; at_zero is the limit of chi_1 at 0."""
     found = reached >= 0
     everywhere = bool(found.all())
 
@@ -248,10 +248,11 @@ def _points(cross: _Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, 
 
     count = np.bincount(cross.point, minlength=found.size)
     rank = np.arange(cross.point.size) - (np.cumsum(count) - count)[cross.point]
-    kept = slice(None) if count.max(initial=0) <= MOST_ROOTS else rank < MOST_ROOTS
-    every = np.full((2, found.size, MOST_ROOTS), np.nan)
-    for values, of in zip(every, (at.q, at.chi_q), strict=True):
-        values[cross.point[kept], rank[kept]] = of[kept]
+    most = max(1, int(count.max(initial=0)))
+    every = np.full((2, found.size * most), np.nan)
+    place = cross.point * most + rank
+    every[0][place], every[1][place] = at.q, at.chi_q
+    all_q, all_chi_q = every.reshape(2, found.size, most)[..., :MOST_ROOTS]
     side = np.where(np.abs(at_zero - 1) <= 1e-15, 1, np.where(at_zero < 1, 0, 2))
     phase = pick(at.side, side, 3)
     one = Variances(
@@ -263,8 +264,8 @@ def _points(cross: _Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, 
         chi_1=pick(at.chi_1, at_zero, np.nan),
         chi_q=pick(at.chi_q, at_zero, np.nan),
         q_error=pick(at.q_error, 0.0, 0.0),
-        all_q=every[0],
-        all_chi_q=every[1],
+        all_q=all_q,
+        all_chi_q=all_chi_q,
     )
     return Points(one, *(pick(of, np.nan, np.nan) for of in (at.y, at.r)))
 
@@ -307,5 +308,6 @@ def _pairs(power: Array, coefficients: Array, corners: Array, y: Array, r: Array
     # One small matrix product a block: from coefficients in y and r to each point's own in r.
     of_r = (coefficients @ powers(2 * (y - panel) - 1, NODES)).reshape(len(y), 2, NODES, -1)
     rho, ratio = jnp.moveaxis(horner(jnp.moveaxis(of_r, 2, 0), (2 * (r - lo) / (hi - lo) - 1)[:, None]), 1, 0)
-    odds = rho * r ** (2 * power)
-    return odds / (1 - r**2 + odds), 1 - above * (ratio - 1)
+    squared = r**2
+    odds = rho * jnp.where(power == 1, squared, squared**2)
+    return odds / (1 - squared + odds), 1 - above * (ratio - 1)

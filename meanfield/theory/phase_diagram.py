@@ -165,8 +165,11 @@ def _on_grid(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: floa
         rows, columns = tile
         found = solve(phi, sigma_w[columns], sigma_b[rows], float(q0))
         for into, values in zip(jax.tree.leaves(whole), jax.tree.leaves(found), strict=True):
-            place = into[rows, columns]
-            place[...] = np.asarray(values).reshape(place.shape)
+            place, values = into[rows, columns], np.asarray(values)
+            if place.ndim == 3:
+                # A tile keeps as many fixed points a point as it has; the rest is NaN already.
+                place = place[..., : values.shape[1]]
+            place[...] = values.reshape(place.shape)
         return place.shape[0] * place.shape[1]
 
     shown = False if progress is None and len(tiles) <= _FEW else progress
@@ -193,7 +196,8 @@ def _tiles(rows: int, columns: int) -> list[tuple[slice, slice]]:
 
 
 def _empty(shape: tuple[int, int]) -> FixedPoint:
-    grid = {f.name: np.empty(shape + (MOST_ROOTS,) * f.name.startswith("all_")) for f in fields(FixedPoint)}
+    many = np.full((2, *shape, MOST_ROOTS), np.nan)
+    grid = {f.name: np.empty(shape) for f in fields(FixedPoint)} | dict(zip(("all_q", "all_chi_q"), many, strict=True))
     phase, status = (np.empty(shape, np.int8) for _ in range(2))
     return FixedPoint(**grid | {"phase": Phase(phase), "status": Status(status)})
 
@@ -221,6 +225,7 @@ def _by_table(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: flo
     if these.size:
         solver = partial(_by_moments, table.activation(), table.unit, q0=q0)
         general, y[these], r[these] = fetch(in_chunks(solver, _SEVERAL, *sigmas(these)))
+        found = found._replace(**{name: _padded(getattr(found, name)) for name in ("all_q", "all_chi_q")})
         for whole, part in zip(found, general, strict=True):
             whole[these] = part
     e, chi_c = np.zeros_like(found.q), found.chi_1.copy()
@@ -233,6 +238,10 @@ def _by_table(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: flo
     every = {"all_q": found.all_q, "all_chi_q": found.all_chi_q}
     nothing = np.zeros(0)
     return replace(_assemble(found._replace(all_q=nothing, all_chi_q=nothing), e, chi_c), **every)
+
+
+def _padded(roots: np.ndarray) -> np.ndarray:
+    return np.pad(roots, ((0, 0), (0, MOST_ROOTS - roots.shape[1])), constant_values=np.nan)
 
 
 _assemble = jax.jit(assemble)
