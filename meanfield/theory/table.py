@@ -87,9 +87,10 @@ class MomentTable(ClosedForms):
         )
 
     def place(self, q: Array, step: Array) -> Array:
-        """q's place in an interval, in [-1, 1]; what is off the grid is put at its end."""
+        """q's place in its interval, in [-1, 1] to rounding; what is off the grid is put at its end."""
         centre, half = (jnp.asarray(of)[step] for of in (self.centre, self.half))
-        return jnp.clip(jnp.log(jnp.maximum(q, 1e-30) / centre) / half, -1.0, 1.0)
+        # Not the place is clipped: at the end of an interval that would hide half of its slope.
+        return jnp.log(jnp.clip(q, self.grid[0], self.grid[-1]) / centre) / half
 
     def variance_and_second(self, t: Array, step: Array) -> tuple[Array, Array]:
         """q and E[phi^2] at places in intervals."""
@@ -181,7 +182,7 @@ class Table:
         """E[phi^2] at one variance."""
         known = self.moments
         step = np.clip(np.searchsorted(known.grid, q, side="right") - 1, 0, len(known.error) - 1)
-        t = np.clip(np.log(max(q, 1e-30) / known.centre[step]) / known.half[step], -1.0, 1.0)
+        t = np.log(np.clip(q, known.grid[0], known.grid[-1]) / known.centre[step]) / known.half[step]
         return float(horner(known.second[:, step], t) * (q + known.at_zero**2))
 
     def activation(self) -> Activation:

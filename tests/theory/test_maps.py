@@ -94,7 +94,8 @@ def test_tanh_to_a_hundred_thousand_layers():
     ("phi", "sigma_w", "sigma_b"),
     [
         ("tanh", 1.5, 0.2),
-        *(pytest.param(*row, marks=pytest.mark.slow) for row in [("hard_tanh", 1.3, 0.3), ("gelu", 1.3, 0.2)]),
+        # gelu close to its critical line: in the ordered phase c is 1 to the last digit before layer 256.
+        *(pytest.param(*row, marks=pytest.mark.slow) for row in [("hard_tanh", 1.3, 0.3), ("gelu", 1.3998, 0.5)]),
     ],
 )
 def test_the_table_is_quadrature(phi, sigma_w, sigma_b):

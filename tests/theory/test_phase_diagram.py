@@ -106,6 +106,12 @@ def test_what_the_scan_cannot_decide_goes_to_the_solver():
 
 
 @pytest.mark.slow
+def test_a_fixed_point_where_two_steps_of_the_scan_meet():
+    # selu's q = 1 at sigma_w = 1; the scan's own points are powers of ten to rounding.
+    grid = mf.phase_diagram("selu", sigma_w=[1.0, 1.0 + 1e-9], sigma_b=[0.0, 1e-9])
+    assert not disagreements(grid, [(0, 0), (0, 1), (1, 0)])
+
+
 def test_where_polynomials_do_not_reach():
     small = mf.phase_diagram("hard_tanh", sigma_w=[1.000001, 1.001], sigma_b=[0.0])
     assert not disagreements(small, [(0, 0), (0, 1)], rtol=1e-6)
