@@ -48,7 +48,10 @@ def _of_gaps(phi: Activation, kinks: np.ndarray, q: np.ndarray, e: np.ndarray) -
     for side in (1.0, -1.0):
         cuts = np.concatenate([side * kinks + shift[..., None] for shift in (0 * b, 2 * b)], -1)
         lo, hi = _panels(b - _REACH * std_a, b, cuts, phi.scale)
-        apart += _integrals(phi, side, lo, hi, b[..., None], std_a[..., None]).sum(-1) / 2
+        columns = np.broadcast_arrays(lo, hi, b[..., None], std_a[..., None])
+        # Out of reach is what both Gaussians together make unlikely; a cut outside leaves an empty panel.
+        within = ((b / std_b) ** 2)[..., None] + ((b[..., None] - hi) / std_a[..., None]) ** 2 < _REACH**2
+        apart += _integrals(phi, side, *columns, within & (lo < hi)).sum(-1) / 2
     return np.sum(db * apart, -1)
 
 
@@ -63,16 +66,15 @@ def _panels(lo: np.ndarray, hi: np.ndarray, cuts: np.ndarray, scale: float) -> t
     return edges[..., :-1], edges[..., 1:]
 
 
-def _integrals(phi: Activation, side: float, *panels: np.ndarray) -> np.ndarray:
-    """`_integral` of panels of any shape, in blocks of one size."""
-    panels = np.broadcast_arrays(*panels)
-    shape, (lo, hi, *_) = panels[0].shape, panels
-    found = np.zeros(shape)
-    there = lo < hi
-    columns = np.stack([p[there] for p in panels])
-    columns = np.pad(columns, ((0, 0), (0, -columns.shape[1] % _BLOCK)), mode="edge")
+def _integrals(
+    phi: Activation, side: float, lo: np.ndarray, hi: np.ndarray, b: np.ndarray, std: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """`_integral` of the wanted panels of arrays of one shape, in blocks of one size; 0 elsewhere."""
+    found, columns = np.zeros(wanted.shape), np.stack([of[wanted] for of in (lo, hi, b, std)])
+    count = columns.shape[1]
+    columns = np.pad(columns, ((0, 0), (0, -count % _BLOCK)), mode="edge")
     blocks = [_integral(phi, side, *columns[:, i : i + _BLOCK]) for i in range(0, columns.shape[1], _BLOCK)]
-    found[there] = np.concatenate(blocks)[: there.sum()]
+    found[wanted] = np.concatenate(blocks)[:count]
     return found
 
 
