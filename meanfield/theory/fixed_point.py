@@ -222,8 +222,10 @@ def _all_roots(block: Block, dtype: Any) -> tuple[_Scan, Array]:
     roots = jnp.exp(bracketed_newton(log_excess, brackets(signs, jnp.log(grid))))
     # log q has |log q| times fewer digits than q: one step in q itself.
     image, slope = jax.vmap(partial(_value_and_slope, held))(roots)
-    roots = roots - jnp.where(slope != 1, (image - roots) / jnp.where(slope != 1, slope - 1, 1.0), 0.0)
-    return _Scan(signs, images.q1[-1]), roots
+    step = (image - roots) / jnp.where(slope != 1, slope - 1, 1.0)
+    roots = roots - jnp.where((slope != 1) & (jnp.abs(step) <= 1e-6 * roots), step, 0.0)
+    # Where V becomes infinite V(q) - q changes its sign and has no root.
+    return _Scan(signs, images.q1[-1]), jnp.where(jnp.abs(image - roots) <= 1e-3 * roots, roots, jnp.nan)
 
 
 def _value_and_slope(block: Block, q: Array) -> tuple[Array, Array]:
@@ -240,7 +242,7 @@ def _reached(q0: Array, settled: _Settled, roots: Array, scan: _Scan) -> tuple[A
     eps = jnp.finfo(q0.dtype).eps
     q, excess = settled.q, settled.image - settled.q
     at_root = jnp.abs(held - q) <= 1e-6 * held
-    up = jnp.where(excess > 0, held > q, held < q)
+    up = jnp.where(excess <= 0, held < q, held > q)
     candidate = at_root | up
     distance = jnp.where(candidate, jnp.abs(jnp.log(held / jnp.maximum(q, 1e-30))), jnp.inf)
     distance = jnp.where(at_root, 0.0, distance)

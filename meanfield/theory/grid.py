@@ -122,7 +122,8 @@ def points(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) ->
 
 def _crossings(table: Table, w_var: np.ndarray, b_var: np.ndarray) -> _Crossings:
     q = table.moments.grid
-    needed = q - w_var[:, None] * table.scan
+    # Without weights V is sigma_b^2, infinite moments or not.
+    needed = q - w_var[:, None] * np.where(w_var[:, None] > 0, table.scan, 0.0)
     order = np.argsort(b_var)
     ranked = b_var[order]
     lower, upper = (_ranks(ranked, needed + s * _DOUBT * q, side) for s, side in ((-1, "left"), (1, "right")))

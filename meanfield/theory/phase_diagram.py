@@ -181,8 +181,8 @@ def _on_grid(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: floa
         for tile in tiles[:alone]:
             advance(fill(tile))
         with ThreadPoolExecutor(at_once) as pool:
-            for points in pool.map(fill, tiles[alone:]):
-                advance(points)
+            for done in pool.map(fill, tiles[alone:]):
+                advance(done)
     return whole
 
 

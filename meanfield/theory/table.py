@@ -166,8 +166,9 @@ class Table:
         self.slope_at_zero = float(at_zero.slope[0])
         self.scan, self.spread = scan.second, in_panels.spread
         self.moments = _interpolated(grid, centre, half, local, within, np.sqrt(at_zero.second[0]))
-        # A saturated E[phi^2] rises by less than its rounding.
-        self.rising = bool(np.all(np.diff(self.scan) >= -16 * np.finfo(float).eps * self.scan[1:]))
+        # A saturated E[phi^2] rises by less than its rounding; one that is infinite stays so.
+        known = self.scan[np.isfinite(self.scan)]
+        self.rising = bool(np.all(np.diff(known) >= -16 * np.finfo(float).eps * known[1:]))
         self.unit = phi.scale, self.height
         self.order = 1 if np.any(np.asarray(slope_jumps(phi, jnp.float64))) else 2
         self.power = rising_power(self.order)
@@ -303,6 +304,8 @@ def _interpolated(
     grid: np.ndarray, centre: np.ndarray, half: np.ndarray, q: np.ndarray, known: _Known, at_zero: np.float64
 ) -> MomentTable:
     """The moments as polynomials, from what is known at the Chebyshev nodes q (steps, nodes) of each step."""
+    finite = np.all(np.isfinite(known.second + known.slope), 1)
+    known = jax.tree.map(lambda part: np.where(finite[:, None], part, 1.0), known)
     spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
     parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
     coefficients = [chebyshev(_LOCAL)[1] @ part.T for part in parts]
@@ -310,8 +313,10 @@ def _interpolated(
     tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.abs(c[0]) for c in (second, slope)))
     own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
     # In powers of t: the steps are short, so that the coefficients fall too fast for these to cancel.
-    powers = [to_powers(_LOCAL) @ part for part in coefficients]
-    return MomentTable(grid, centre, half, *powers, tail + own, at_zero)
+    mean, second, slope, spread = (to_powers(_LOCAL) @ part for part in coefficients)
+    # A step in which a moment becomes infinite is one in which both are.
+    second[:, ~finite], slope[:, ~finite] = (np.where(np.arange(_LOCAL) == 0, np.inf, 0.0)[:, None] for _ in range(2))
+    return MomentTable(grid, centre, half, mean, second, slope, spread, tail + own, at_zero)
 
 
 @jax.jit

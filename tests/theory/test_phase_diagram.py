@@ -112,6 +112,23 @@ def test_a_fixed_point_where_two_steps_of_the_scan_meet():
     assert not disagreements(grid, [(0, 0), (0, 1), (1, 0)])
 
 
+@pytest.mark.parametrize("phi", ["sinh(x)", "exp(x)", "exp(x**2/8)"])
+def test_moments_that_become_infinite(phi):
+    # exp(x^2 / 8) has none from q = 2 on; the others outgrow the rule's reach.
+    grid = mf.phase_diagram(phi, sigma_w=[0.0, 0.3, 0.6, 1.2], sigma_b=[0.0, 0.1, 0.5])
+    assert not disagreements(grid, [(i, j) for i in range(3) for j in range(4)])
+    known = grid.all_q[~np.isnan(grid.all_q)]
+    assert np.all((known >= 0) & (known < (2 if phi == "exp(x**2/8)" else np.inf)))
+
+
+def test_sinh_diverges_above_its_unstable_fixed_point():
+    # V(q) = sigma_w^2 (exp(2 q) - 1) / 2 + sigma_b^2.
+    grid = mf.phase_diagram("sinh(x)", sigma_w=[0.6], sigma_b=[0.1])
+    assert str(grid.status[0, 0]) == "diverges"
+    for q in grid.all_q[0, 0, :2]:
+        assert q == pytest.approx(0.18 * np.expm1(2 * q) + 0.01, rel=1e-10)
+
+
 def test_where_polynomials_do_not_reach():
     small = mf.phase_diagram("hard_tanh", sigma_w=[1.000001, 1.001], sigma_b=[0.0])
     assert not disagreements(small, [(0, 0), (0, 1)], rtol=1e-6)
