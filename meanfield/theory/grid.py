@@ -133,7 +133,8 @@ def _crossings(table: Table, w_var: np.ndarray, b_var: np.ndarray) -> _Crossings
     step, column, row = _spread(np.minimum(upper[:, 1:], upper[:, :-1]), np.maximum(upper[:, 1:], upper[:, :-1]))
     first = needed[column, step]
     rise = needed[column, step + 1] - first
-    share = (ranked[row] - first) / rise
+    # A rise of 0 is one of rounding, and doubtful already.
+    share = (ranked[row] - first) / np.where(rise == 0, 1.0, rise)
     point = order[row] * w_var.size + column
     # Steps of one point ascend already.
     ascending = _order(point, doubtful.size)

@@ -310,7 +310,8 @@ def _interpolated(
     parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
     coefficients = [chebyshev(_LOCAL)[1] @ part.T for part in parts]
     _, second, slope, _ = coefficients
-    tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.abs(c[0]) for c in (second, slope)))
+    # Where phi vanishes next to 0, so do its moments: at tiny q there is nothing to resolve.
+    tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.where(c[0] == 0, 1.0, np.abs(c[0])) for c in (second, slope)))
     own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
     # In powers of t: the steps are short, so that the coefficients fall too fast for these to cancel.
     mean, second, slope, spread = (to_powers(_LOCAL) @ part for part in coefficients)

@@ -121,6 +121,11 @@ def test_moments_that_become_infinite(phi):
     assert np.all((known >= 0) & (known < (2 if phi == "exp(x**2/8)" else np.inf)))
 
 
+def test_an_activation_that_is_zero_around_zero():
+    grid = mf.phase_diagram("soft_shrink", sigma_w=(0.5, 2.0, 16), sigma_b=(0.0, 1.0, 5))
+    assert not disagreements(grid, [(0, 0), (0, 5), (4, 5), (2, 12), (0, 12)])
+
+
 def test_sinh_diverges_above_its_unstable_fixed_point():
     # V(q) = sigma_w^2 (exp(2 q) - 1) / 2 + sigma_b^2.
     grid = mf.phase_diagram("sinh(x)", sigma_w=[0.6], sigma_b=[0.1])
