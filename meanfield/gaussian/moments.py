@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from .activation import Activation
 from .closed_forms import ClosedForms, Moments
@@ -108,8 +108,7 @@ class Samples(ClosedForms):
         z, weight = self._weights(q)
         # phi may overflow where the Gaussian has no weight.
         value, slope = (jnp.where(weight > 0, samples, 0.0) for samples in (self.value, self.slope))
-        density = jnp.exp(-(z**2) / 2) * value**2
-        second = estimate(weight * value**2, jnp.max(jnp.where(jnp.abs(z) > 0.9 * REACH, density, 0.0)))
+        second = estimate(weight * value**2, *self._ends(z, self.value**2))
         summed = Moments(
             jnp.sum(weight * value),
             jnp.where(jnp.isnan(weight[0, 0]), jnp.nan, second.value),
@@ -117,6 +116,14 @@ class Samples(ClosedForms):
             second.error,
         )
         return self._before_the_nodes(q, summed)
+
+    def _ends(self, z: Array, samples: Array) -> tuple[Array, Array]:
+        """The largest integrand at the ends of the reach, and whether it falls beyond them."""
+        z, samples = lax.stop_gradient((z, samples))
+        density, far = jnp.exp(-(z**2) / 2) * jnp.abs(samples), jnp.abs(z)
+        last, beyond = (far > 0.9 * REACH) & (far <= REACH), (far > 1.2 * REACH) & (far < 1.6 * REACH)
+        tail, after = (jnp.max(jnp.where(there, density, 0.0)) for there in (last, beyond))
+        return tail, after < 1e-6 * tail
 
     def _before_the_nodes(self, q: Array, first: Moments) -> Moments:
         """Below the smallest variance that the nodes resolve, at which `first` is: the first order in q, or sqrt(q)."""
@@ -135,12 +142,9 @@ class Samples(ClosedForms):
     def estimates(self, q: Array, found: Moments) -> tuple[Estimate, Estimate, Estimate]:
         """What `moments` has `found` at q, with a bound on the error of each; the slope's is inf where phi jumps."""
         z, weight = self._weights(q)
-        rim = jnp.abs(z) > 0.9 * REACH
 
         def error(samples: Array) -> Array:
-            samples = jnp.where(weight > 0, samples, 0.0)
-            tail = jnp.max(jnp.where(rim, jnp.exp(-(z**2) / 2) * jnp.abs(samples), 0.0))
-            return estimate(weight * samples, tail).error
+            return estimate(weight * jnp.where(weight > 0, samples, 0.0), *self._ends(z, samples)).error
 
         of_slope = jnp.where(self.jump > 0, jnp.inf, error(self.slope**2))
         return (

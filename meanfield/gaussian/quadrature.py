@@ -99,13 +99,14 @@ def gaussian_rule(mean: Array, std: Array, kinks: Array, scale: Array, panels: i
     return Rule(mean + std * z, z, dz * jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
 
 
-def estimate(terms: Array, tail: Array) -> Estimate:
+def estimate(terms: Array, tail: Array, falls: Array | bool = False) -> Estimate:
     """The sum of a composite rule's terms (panels, nodes), with a bound on its error.
 
     On each panel the Legendre coefficients of the integrand decay geometrically where it is smooth; their decay from
     the middle of the list to its end is carried on to degree 2n, where a rule of n nodes first errs. Added to it are
     the rounding of the sum, and `tail`, the integrand at the two ends of the range, which tells of growth that the
-    Gaussian does not tame: where that is more than a thousandth of the whole, the expectation does not exist: inf.
+    Gaussian does not tame: where that is more than a thousandth of the whole, the expectation does not exist: inf,
+    unless it is known that the integrand `falls` beyond: then only the ends are seen of a function that is 0 elsewhere.
     """
     value = jnp.sum(terms)
     eps, tiny = jnp.finfo(terms.dtype).eps, jnp.finfo(terms.dtype).tiny
@@ -115,7 +116,7 @@ def estimate(terms: Array, tail: Array) -> Estimate:
     noise = 4 * eps * jnp.sum(jnp.abs(terms), axis=1)
     middle, last = (jnp.maximum(jnp.max(part, axis=1) - noise, 0.0) for part in jnp.split(coefficients, 2, axis=1))
     truncation = 10 * jnp.sum(last * jnp.minimum(1.0, last / jnp.maximum(middle, tiny)) ** 2)
-    grows = ~jnp.isfinite(value) | (tail > 1e-3 * size)
+    grows = ~jnp.isfinite(value) | ((tail > 1e-3 * size) & ~jnp.asarray(falls))
     value = jnp.where(grows & (size != 0), jnp.where(value < 0, -jnp.inf, jnp.inf), value)
     # Rounding enters per term (nodes, weights, f) and in the sum; 8 ulp of the sum of sizes covers both.
     return Estimate(value, jnp.where(grows & (size != 0), jnp.inf, truncation + 8 * eps * size + 10 * tail))

@@ -222,10 +222,9 @@ def _all_roots(block: Block, dtype: Any) -> tuple[_Scan, Array]:
     roots = jnp.exp(bracketed_newton(log_excess, brackets(signs, jnp.log(grid))))
     # log q has |log q| times fewer digits than q: one step in q itself.
     image, slope = jax.vmap(partial(_value_and_slope, held))(roots)
-    step = (image - roots) / jnp.where(slope != 1, slope - 1, 1.0)
-    roots = roots - jnp.where((slope != 1) & (jnp.abs(step) <= 1e-6 * roots), step, 0.0)
+    moved = roots - jnp.where(slope != 1, (image - roots) / jnp.where(slope != 1, slope - 1, 1.0), 0.0)
     # Where V becomes infinite V(q) - q changes its sign and has no root.
-    return _Scan(signs, images.q1[-1]), jnp.where(jnp.abs(image - roots) <= 1e-3 * roots, roots, jnp.nan)
+    return _Scan(signs, images.q1[-1]), jnp.where(jnp.abs(image - roots) <= 1e-3 * roots, moved, jnp.nan)
 
 
 def _value_and_slope(block: Block, q: Array) -> tuple[Array, Array]:

@@ -51,6 +51,16 @@ def test_pairs_are_the_closed_form(name):
         np.testing.assert_allclose(np.array(found), np.array(exact), rtol=1e-11)
 
 
+@pytest.mark.parametrize("q", [0.0025, 0.003, 0.004, 0.01])
+def test_a_function_that_only_the_ends_of_the_reach_see(q):
+    # soft_shrink is 0 within 1/2: E[phi^2] = 2 ((q + k^2) P(x > k) - k sqrt(q) N(k / sqrt(q))).
+    mpmath.mp.dps = 60
+    k, std = mpmath.mpf("0.5"), mpmath.sqrt(mpmath.mpf(q))
+    exact = 2 * ((std**2 + k**2) * mpmath.ncdf(-k / std) - k * std * mpmath.npdf(k / std))
+    found = moments(mf.activation("soft_shrink"), jnp.float64(q))
+    assert abs(found.second - float(exact)) <= min(found.error, 1e-20) + 1e-9 * float(exact)
+
+
 def test_the_pair_of_erf_against_mpmath():
     mpmath.mp.dps = 40
     phi = mf.activation("erf")
