@@ -27,6 +27,7 @@ _BLOCK = 8192
 def deficit(phi: Activation, q: np.ndarray, e: np.ndarray) -> np.ndarray:
     """E[(phi'(u) - phi'(v))^2] / 2 of pairs of one variance, right relative to itself to about 1e-11.
 
+    Less where rounding of phi' hides its differences: 2e-9 for tanh in the panel from q = 1e-6 and e near 1e-6.
     For activations without steps, whose parameters are numbers; in float64. q (k,) and, for each, several e = 1 - c
     in (0, 1], (k, m); returns (k, m).
     """
