@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -62,8 +63,11 @@ def sampled(phi: Activation, dtype: Any) -> Activation:
     Otherwise phi is evaluated once, on nodes that serve every variance, and what is returned has the same structure
     whatever phi was: one compiled program serves all activations.
     """
-    if phi.closed is not None:
-        return phi
+    return _on_samples(phi, dtype) if phi.closed is None else phi
+
+
+@partial(jax.jit, static_argnums=1)
+def _on_samples(phi: Activation, dtype: Any) -> Activation:
     kinks = phi.kink_array(dtype)
     # An edge may stand twice; kinks by the four make few shapes of all activations.
     kinks = jnp.pad(kinks, (0, max(4 - kinks.size, -kinks.size % 4)), constant_values=phi.scale)
@@ -103,6 +107,7 @@ class Samples(ClosedForms):
         weight = jnp.where(jnp.abs(z) <= REACH, weight, 0.0)
         return z, jnp.where(std * REACH <= LARGEST, weight, jnp.nan)
 
+    @jax.jit
     def moments(self, phi: Any, q: Array) -> Moments:
         """E[phi], E[phi^2], E[phi'^2] at variance q, and a bound on the error of the second."""
         z, weight = self._weights(q)

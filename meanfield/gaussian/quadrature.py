@@ -14,7 +14,7 @@ phi therefore contributes its delta to phi'', and a value jump its delta to phi'
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -78,6 +78,7 @@ def scale_free_rule(kinks: Array, scale: float) -> tuple[Array, Array]:
     return legendre_panels(edges)
 
 
+@partial(jax.jit, static_argnames="panels")
 def gaussian_rule(mean: Array, std: Array, kinks: Array, scale: Array, panels: int = PANELS) -> Rule:
     """The composite rule for N(mean, std^2), cut at `kinks`, graded towards 0 on the length `scale`.
 
@@ -99,6 +100,7 @@ def gaussian_rule(mean: Array, std: Array, kinks: Array, scale: Array, panels: i
     return Rule(mean + std * z, z, dz * jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
 
 
+@jax.jit
 def estimate(terms: Array, tail: Array, falls: Array | bool = False) -> Estimate:
     """The sum of a composite rule's terms (panels, nodes), with a bound on its error.
 

@@ -66,6 +66,15 @@ def tail_of(coefficients: np.ndarray) -> float:
     return float(np.abs(coefficients[-2:]).sum(0).max() / np.abs(coefficients).max())
 
 
+def asked_for(coefficients: np.ndarray) -> float:
+    """How many coefficients bring the tail down to ENOUGH, if it goes on falling as over the second half of these."""
+    count = len(coefficients)
+    half, whole = tail_of(coefficients[: count // 2]), tail_of(coefficients)
+    if whole <= ENOUGH:
+        return count
+    return count * (1 + np.log(whole / ENOUGH) / np.log(half / whole) / 2) if whole < half else np.inf
+
+
 def mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray, order: int) -> np.ndarray:
     """The mean of the deficit over gaps from 0 to each e, from the coefficients of deficit / v^order."""
     t, dt = gauss_legendre(_MEAN_NODES)

@@ -38,12 +38,12 @@ from ..gaussian.pairs import covariance
 from ..gaussian.second_derivative import slope_jumps
 from .fixed_point import scan_grid
 from .panels import (
-    ENOUGH,
     FINEST,
     NODES,
     RESOLVED,
     Deficit,
     PairPanel,
+    asked_for,
     chebyshev,
     horner,
     mean_deficit,
@@ -174,7 +174,6 @@ class Table:
         self.power = rising_power(self.order)
         self._pairs: dict[int, PairPanel | None] = {}
         self._deficits_of: dict[int, Deficit | None] = {}
-        self._angles = _ANGLES[0]
         self._filling, self._drawing = [Lock() for _ in self.q], Lock()
         self._atlas = side_by_side({}, len(self.q))
         self.in_use = False
@@ -240,14 +239,17 @@ class Table:
         if not np.all(at_end > 0):
             return None
         stretch = np.sqrt(self.q[panel]) / self.phi.scale
-        # Neighbouring panels ask for about as many angles.
-        for angles in _ANGLES[_ANGLES.index(self._angles) :]:
-            self._angles = angles
+        asked = 0
+        # A panel's numbers do not depend on which others were asked for before it.
+        for angles in _ANGLES:
+            if angles < asked:
+                continue
             nodes, matrix = chebyshev(angles)
             v = (1 + nodes) / 2
             e = 2 * np.sin(np.sinh(v * np.arcsinh(stretch[:, None] * np.pi / 2)) / stretch[:, None] / 2) ** 2
             local = self._deficits(panel, e) / at_end / v**self.order @ matrix.T
-            if tail_of(local.T) < ENOUGH:
+            asked = min(asked_for(local.T), _ANGLES[-1])
+            if asked <= angles:
                 break
         over_q = chebyshev(NODES)[1]
         if max(tail_of(local.T), tail_of(over_q @ local)) > RESOLVED:

@@ -77,15 +77,24 @@ def test_a_critical_smooth_network_decays_as_one_over_l():
     assert kappa == pytest.approx(2 / (float(point.q_star) * float(point.sigma_w) ** 2 * second), rel=1e-3)
 
 
-def test_tanh_to_a_hundred_thousand_layers():
-    # Deep down by the table. Reference: binary128 iteration, Gauss-Legendre tables.
+@pytest.fixture(scope="module")
+def deep_tanh():
+    """tanh at criticality, its variance, and 100,000 layers of it."""
     sigma_b = 0.05**0.5
     point = mf.critical("tanh", sigma_b=sigma_b)
     q, block = float(point.q_star), mf.MLP("tanh", point.sigma_w, sigma_b)
+    return block, q, mf.trajectory(block, 100_000, q0=(q, q), c0=0.3)
+
+
+def test_tanh_to_a_hundred_thousand_layers(deep_tanh):
+    # Deep down by the table. Reference: binary128 iteration, Gauss-Legendre tables.
     layer = np.array([1_000, 10_000, 100_000])
-    path = mf.trajectory(block, 100_000, q0=(q, q), c0=0.3)
-    np.testing.assert_allclose(path.one_minus_c[layer] * layer, [6.2258, 6.1818, 6.1727], atol=5e-5)
-    # Unequal lengths forget their difference, and the law is the same.
+    np.testing.assert_allclose(deep_tanh[2].one_minus_c[layer] * layer, [6.2258, 6.1818, 6.1727], atol=5e-5)
+
+
+@pytest.mark.slow
+def test_unequal_lengths_forget_their_difference(deep_tanh):
+    block, q, path = deep_tanh
     unequal = mf.trajectory(block, 100_000, q0=(q, 2 * q), c0=0.3)
     assert unequal.one_minus_c[-1] == pytest.approx(path.one_minus_c[-1], rel=1e-4)
 
