@@ -199,9 +199,10 @@ BATCH_NORM = {
 def growth_of(block):
     """chi_1 at the state that one block leaves: behind a batch normalization it is the fixed point's."""
     with jax.enable_x64(True):
-        state = next_state(block, uncorrelated(jnp.asarray(1.0)))
-        np.testing.assert_allclose(next_state(block, state), state, rtol=1e-12, atol=1e-12)
-        return float(germ(block, state))
+        step = jax.jit(next_state)
+        state = step(block, uncorrelated(jnp.asarray(1.0)))
+        np.testing.assert_allclose(step(block, state), state, rtol=1e-12, atol=1e-12)
+        return float(jax.jit(germ)(block, state))
 
 
 @pytest.mark.parametrize(
