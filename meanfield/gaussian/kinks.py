@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,11 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError
-from .quadrature import derivative
+from .quadrature import NODES, derivative, gauss_legendre, scale_free_rule
 
-_REACH = 32.0
-_STEP = 1.0 / 512
+_NEAREST, _REACH = 1e-7, 1e7
+"""Where kinks off 0 are looked for."""
+_EVEN = ((32.0, 1.0 / 512), (2.0, 1.0 / 16384))
+_RATIO = 1.0 / 256
+"""Steps: even ones within a reach of 0, and relative ones from _NEAREST to _REACH."""
 _MOST = 16
+_SEEN, _TOLD = 12.0, 1e-9
 
 
 class Found(NamedTuple):
@@ -26,13 +31,16 @@ class Found(NamedTuple):
 
 
 def inspect_callable(fn: Callable, label: str) -> Found:
-    """Check that fn is elementwise and finite near 0, and find its kinks on [-32, 32].
+    """Check that fn is elementwise and finite near 0, and find its kinks.
 
     A kink is where second differences of fn, or of its derivative, stand out from their neighbours' and go on standing
-    out under refinement. Raises InputError, which begins with `label`.
+    out under refinement: on even grids around 0, which tell kinks 1/2000 apart on [-2, 2] and 1/60 apart on [-32, 32],
+    and on a geometric one from 1e-7 to 1e7. Raises InputError, which begins with `label`.
 
     >>> inspect_callable(lambda x: jnp.clip(x, -1, 1), "clip").kinks
     (-1.0, 1.0)
+    >>> inspect_callable(lambda x: jnp.clip(x, -1e-4, 300), "clip").kinks
+    (-0.0001, 300.0)
     """
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         _check_elementwise(fn, label)
@@ -43,8 +51,11 @@ def inspect_callable(fn: Callable, label: str) -> Found:
         kinks = _merge(candidates)
         if len(kinks) > _MOST:
             raise InputError(f"{label}: more than {_MOST} kinks found; declare them with mf.Activation(fn, kinks=...)")
-        steps = tuple(_jump(value, k) > 1e-6 * (1 + abs(float(value(jnp.array(k))))) for k in kinks)
-        return Found(tuple(map(float, kinks)), tuple(map(bool, steps)), _scale(slope))
+        steps = tuple(_jump(value, k) > 1e-6 * (1 + abs(float(value(jnp.array(k))))) or _is_steep(slope, k)
+                      for k in kinks)  # fmt: skip
+        found = Found(tuple(map(float, kinks)), tuple(map(bool, steps)), min(_scale(slope), _apart(kinks)))
+        _warn_of_bends(slope, found, label)
+        return found
 
 
 def _check_elementwise(fn: Callable, label: str) -> None:
@@ -65,19 +76,28 @@ def _check_elementwise(fn: Callable, label: str) -> None:
         raise InputError(f"{label} is not elementwise: a value depends on its neighbours in the array")
 
 
+def _grids() -> list[np.ndarray]:
+    """Where bends are looked for, each grid ascending."""
+    # The offset keeps grid points off the round numbers where kinks usually are.
+    even = [np.arange(-reach, reach, step) + 0.37 * step for reach, step in _EVEN]
+    away = np.exp(np.arange(np.log(_NEAREST), np.log(_REACH), _RATIO) + 0.37 * _RATIO)
+    return [*even, away, -away[::-1]]
+
+
 def _irregular(g: Callable) -> list[float]:
     """Places where second differences of g stand out."""
-    # The offset keeps grid points off the round numbers where kinks usually are.
-    x = np.arange(-_REACH, _REACH, _STEP) + 0.37 * _STEP
-    y = g(x)
-    with np.errstate(invalid="ignore", over="ignore"):
-        bend = np.abs(y[2:] - 2 * y[1:-1] + y[:-2])
-        level = 1e-9 * (1 + np.abs(y[1:-1]))
-    bend = np.where(np.isfinite(bend), bend, 0.0)
-    # A kink lights up two neighbouring differences; compare with those three to eight steps away.
-    near = np.maximum.reduce([np.roll(bend, s) for s in (-8, -6, -4, -3, 3, 4, 6, 8)])
-    alone = (bend > 6 * near + level) & (bend >= np.roll(bend, 1)) & (bend >= np.roll(bend, -1))
-    found = [_refine(g, x[i], x[i + 2]) for i in np.flatnonzero(alone)]
+    grids, found = _grids(), []
+    # All at once: one program.
+    ends = np.cumsum([x.size for x in grids])[:-1]
+    for x, y in zip(grids, np.split(g(np.concatenate(grids)), ends), strict=True):
+        with np.errstate(invalid="ignore", over="ignore"):
+            bend = np.abs(y[2:] - 2 * y[1:-1] + y[:-2])
+            level = 1e-9 * (1 + np.abs(y[1:-1]))
+            bend = np.where(np.isfinite(bend), bend, 0.0)
+            # A kink lights up two neighbouring differences; compare with those three to eight steps away.
+            near = np.maximum.reduce([np.roll(bend, s) for s in (-8, -6, -4, -3, 3, 4, 6, 8)])
+            alone = (bend > 6 * near + level) & (bend >= np.roll(bend, 1)) & (bend >= np.roll(bend, -1))
+        found += [_refine(g, x[i], x[i + 2]) for i in np.flatnonzero(alone)]
     return [k for k in found if k is not None]
 
 
@@ -103,12 +123,12 @@ def _refine(g: Callable, lo: float, hi: float) -> float | None:
 
 
 def _merge(candidates: list[float]) -> list[float]:
-    """One position per kink, snapped to the short decimal that it is within 1e-6 of."""
+    """One position per kink, snapped to the short decimal that it is within a millionth of."""
     merged: list[float] = []
     for k in sorted(candidates):
-        short = round(k, 4)
-        k = short + 0.0 if abs(k - short) < 1e-6 else k
-        if not merged or k - merged[-1] > 4e-6:
+        short = round(k, 4) if abs(k) >= 0.1 or abs(k) < _NEAREST / 10 else float(f"{k:.4g}")
+        k = short + 0.0 if abs(k - short) < 1e-6 * min(1.0, max(abs(k), _NEAREST)) else k
+        if not merged or k - merged[-1] > 4e-6 * min(1.0, max(abs(k), _NEAREST)):
             merged.append(k)
     return merged
 
@@ -118,6 +138,40 @@ def _jump(value: Callable, k: float) -> float:
     at = np.asarray(value(jnp.array([k - 2 * aside, k - aside, k + aside, k + 2 * aside])))
     # Continuous slopes are subtracted: extrapolate both sides to k.
     return float(abs((2 * at[2] - at[3]) - (2 * at[1] - at[0])))
+
+
+def _is_steep(slope: Callable, k: float) -> bool:
+    """Whether E[phi'^2] is infinite since phi rises as |x - k|^p with p <= 1/2."""
+    a = np.array([1e-8, 1e-12]) * max(1.0, abs(k))
+    with np.errstate(invalid="ignore", over="ignore"):
+        far, near = (np.asarray(slope(k + a)) ** 2 + np.asarray(slope(k - a)) ** 2) * a
+    return bool(near > 0.5 * far)
+
+
+def _warn_of_bends(slope: Callable, found: Found, label: str) -> None:
+    """Say where phi' is, over a panel of the quadrature, far from a polynomial of the panel's degree."""
+    x, dx = (np.asarray(of) for of in scale_free_rule(jnp.asarray(found.kinks, float), found.scale))
+    # Next to 0 panels are as short as any singularity there asks.
+    x = x[(np.abs(x).max(1) < _SEEN) & (np.abs(x).min(1) > 1e-9 * found.scale) & (dx.sum(1) > 0)]
+    y = np.nan_to_num(np.asarray(slope(x)), posinf=0.0, neginf=0.0)
+    t, weight = gauss_legendre(NODES)
+    # A rule exact to degree 2 n - 1 errs by about the square of what is left at degree n.
+    last = np.polynomial.legendre.legvander(t, NODES - 1)[:, -2:] * weight[:, None] * (NODES - 0.5)
+    left = (np.abs(y @ last).max(1) / max(np.abs(y).max(), np.finfo(float).tiny)) ** 2
+    worst = int(np.argmax(left))
+    if left[worst] > _TOLD:
+        warnings.warn(
+            f"{label} bends between x = {x[worst, 0]:.3g} and {x[worst, -1]:.3g} on too short a length for the "
+            f"quadrature: where such inputs count, chi_1 is off by about {left[worst]:.0e} and q* by its q_error; "
+            "declare places that close in on it, mf.Activation(fn, kinks=(...))",
+            stacklevel=2,
+        )
+
+
+def _apart(kinks: list[float]) -> float:
+    """The shortest length between kinks, or from 0 to one."""
+    lengths = np.append(np.abs(kinks), np.diff(kinks))
+    return float(np.min(lengths[lengths > 0], initial=1.0))
 
 
 def _scale(slope: Callable) -> float:

@@ -15,6 +15,9 @@ from .activation import Activation
 from .closed_forms import ClosedForms, Moments
 from .quadrature import LARGEST, REACH, Estimate, estimate, scale_free_rule
 
+_NOTHING = 1e-30
+"""An integrand too small to matter at any variance that a fixed point has."""
+
 
 def smallest(dtype: Any) -> float:
     """A variance so small that only the pieces of phi next to 0 are seen: limits q -> 0 are values there."""
@@ -123,12 +126,13 @@ class Samples(ClosedForms):
         return self._before_the_nodes(q, summed)
 
     def _ends(self, z: Array, samples: Array) -> tuple[Array, Array]:
-        """The largest integrand at the ends of the reach, and whether it falls beyond them."""
+        """The largest integrand at the ends of the reach, and whether it falls beyond them or is nothing there."""
         z, samples = lax.stop_gradient((z, samples))
         density, far = jnp.exp(-(z**2) / 2) * jnp.abs(samples), jnp.abs(z)
         last, beyond = (far > 0.9 * REACH) & (far <= REACH), (far > 1.2 * REACH) & (far < 1.6 * REACH)
         tail, after = (jnp.max(jnp.where(there, density, 0.0)) for there in (last, beyond))
-        return tail, after < 1e-6 * tail
+        # Of a bump so far out that only its foot is seen, growth says nothing.
+        return tail, (after < 1e-6 * tail) | (jnp.maximum(tail, after) <= _NOTHING)
 
     def _before_the_nodes(self, q: Array, first: Moments) -> Moments:
         """Below the smallest variance that the nodes resolve, at which `first` is: the first order in q, or sqrt(q)."""

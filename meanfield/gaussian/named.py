@@ -199,9 +199,10 @@ def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
     """The `Activation` of a name, a JAX callable, an expression in x, or an Activation.
 
     Names take their parameters as keywords, and so do the free names of an expression. A callable's kinks are looked
-    for on [-32, 32]; where that is not enough, declare them with `mf.Activation(fn, kinks=...)`. InputError for an
-    unknown name (with the nearest), an expression that is not arithmetic, a callable that is not elementwise or that
-    returns NaN.
+    for (between 1e-7 and 1e7, the nearest ones 1/2000 apart); where that is not enough, declare them with
+    `mf.Activation(fn, kinks=...)`. A UserWarning says where a callable bends on too short a length for the quadrature,
+    and how large the error is. InputError for an unknown name (with the nearest), an expression that is not
+    arithmetic, a callable that is not elementwise or that returns NaN.
 
     >>> activation("leaky_relu", slope=0.2)
     Activation('leaky_relu', slope=0.2)

@@ -98,8 +98,13 @@ def _look(
     other = first if equal else _given(phi, pair.sign * pair.s2, pair, nodes)
     norm1, norm2 = (jnp.sqrt(jnp.where(m > 0, m, 1.0)) for m in (second1, second2))
     apart = first.variance / norm1**2 + other.variance / norm2**2 + (first.mean / norm1 - other.mean / norm2) ** 2
-    found = Pair(jnp.sum(weights * apart) / 2, jnp.sum(weights * first.slope * other.slope))
-    return found, jnp.sum(weights * first.slope_variance)
+    apart, slopes, deficit = (_total(weights, of) for of in (apart, first.slope * other.slope, first.slope_variance))
+    return Pair(apart / 2, slopes), deficit
+
+
+def _total(weight: Array, value: Array, axis: tuple[int, ...] | None = None) -> Array:
+    # An empty panel lies on a kink, where phi' may be infinite.
+    return jnp.sum(jnp.where(weight > 0, weight * value, 0.0), axis)
 
 
 def _equal(phi: Activation, q: Array, e: Array, own: Moments) -> Pair:
@@ -214,13 +219,13 @@ def _given(phi: Activation, length: Array, pair: _Split, nodes: Array) -> _Given
 def _mean_and_variance(weight: Array, value: Array, centre: Array) -> tuple[Array, Array]:
     # Deviations from the value at the mean first: the variance then keeps its digits where phi barely moves.
     deviation = value - centre[:, None, None]
-    average = jnp.sum(weight * deviation, (1, 2))
-    return centre + average, jnp.sum(weight * (deviation - average[:, None, None]) ** 2, (1, 2))
+    average = _total(weight, deviation, (1, 2))
+    return centre + average, _total(weight, (deviation - average[:, None, None]) ** 2, (1, 2))
 
 
 def _slope(phi: Activation, order: int, rule: Rule, mean: Array, std: Array) -> Array:
     """The order-th derivative of E[phi | A] with respect to the conditional mean, at every node A."""
-    total = jnp.sum(rule.weight * phi.slope(rule.x) * _hermite(order - 1, rule.z), (1, 2)) / std ** (order - 1)
+    total = _total(rule.weight, phi.slope(rule.x) * _hermite(order - 1, rule.z), (1, 2)) / std ** (order - 1)
     if phi.has_steps:
         z = (phi.kink_array(mean.dtype) - mean[:, None]) / std
         bump = jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * _hermite(order - 1, z) / std**order
@@ -270,9 +275,8 @@ def _covariance_at(phi: Activation, q1: Array, q2: Array, e: Array, order: int, 
     pair = _split(q1, q2, e)
     nodes, weights = _outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal)
     first = _slope(phi, order, *_inner_rule(phi, pair.s1, pair, nodes))
-    if equal:
-        return jnp.sum(weights * first**2)
-    return jnp.sum(weights * first * _slope(phi, order, *_inner_rule(phi, pair.sign * pair.s2, pair, nodes)))
+    other = first if equal else _slope(phi, order, *_inner_rule(phi, pair.sign * pair.s2, pair, nodes))
+    return _total(weights, first * other)
 
 
 def _is_zero(tangent: Any) -> bool:

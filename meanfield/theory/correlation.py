@@ -55,7 +55,8 @@ def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array) -> tuple[Arr
     state = (jnp.int32(0), 0 * one, one, one, one, ~chaotic)
     state = lax.while_loop(lambda state: (state[0] < _ITERATIONS) & ~state[-1], step, state)
     _, _, _, s, chi_c, _ = state
-    return jnp.where(chaotic, q * s**2, 0.0), jnp.where(chaotic, chi_c, chi_1)
+    gap = jnp.where(jnp.isnan(chi_c), jnp.nan, q * s**2)
+    return jnp.where(chaotic, gap, 0.0), jnp.where(chaotic, chi_c, chi_1)
 
 
 def _fitted_step(value: Array, slope: Array, a: Array, i: Array, lo: Array, hi: Array, s: Array) -> tuple:

@@ -324,6 +324,8 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
         return jnp.where(condition, value, jnp.nan)
 
     e = where(pair, e)
+    # c* is stable: a slope above 1 there is one of rounding.
+    toward = depth_scale(jnp.minimum(chi_c, 1.0))
     return FixedPoint(
         q_star=where(v.status != _CYCLES, v.q_star),
         c_star=1 - e,
@@ -332,7 +334,7 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
         chi_1_minus_1=where(known, v.chi_1 - 1),
         chi_c=where(pair, chi_c),
         chi_q=where(known, v.chi_q),
-        xi_c=where(pair, jnp.where(invariant & (e == 0), jnp.inf, depth_scale(chi_c))),
+        xi_c=where(pair, jnp.where(invariant & (e == 0), jnp.inf, toward)),
         xi_q=where(known, jnp.where(invariant, jnp.inf, depth_scale(v.chi_q))),
         xi_grad=where(known, depth_scale(v.chi_1)),
         phase=Phase(v.phase),

@@ -88,10 +88,14 @@ class Kernel:
                              "an Activate behind it (\"linear\" where there is none)")  # fmt: skip
         s2 = s1 if s2 is None else s2
         var1, var2, cross = jnp.square(s1), jnp.square(s2), s1 * s2
+        gap = self.gap
+        if self.infinitesimal:
+            # Weights of 0 leave nothing of an infinite slope.
+            gap = jnp.where(jnp.isinf(gap) & (cross == 0), 0.0, gap)
         return self.replace(
             q1=var1 * self.q1,
             q2=var2 * self.q2,
-            gap=None if self.gap is None else cross * self.gap,
+            gap=None if gap is None else cross * gap,
             error=var1 * self.error,
             m1=s1 * self.m1,
             m2=s2 * self.m2,

@@ -7,6 +7,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.errors import InputError
+from meanfield.gaussian.moments import moments
 from meanfield.gaussian.named import NAMED
 
 # jax.nn writes these alike; gelu there is the tanh form by default.
@@ -42,12 +43,46 @@ def test_declared_kinks_are_where_the_function_bends(name):
         (lambda x: jnp.maximum(x, 0) + jnp.maximum(x - 0.05, 0), (0.0, 0.05), (False, False)),
         (jnp.tanh, (), ()),
         (lambda x: jnp.exp(-50 * x**2), (), ()),
+        (lambda x: jnp.clip(x, 0.3, 0.31), (0.3, 0.31), (False, False)),
+        (lambda x: jnp.clip(x, -1e-6, 1e5), (-1e-6, 1e5), (False, False)),
+        (lambda x: jnp.where(x > 100, x - 100, 0.0), (100.0,), (False,)),
+        (lambda x: jnp.sin(3 * x), (), ()),
+        (lambda x: jnp.sqrt(jnp.abs(x)), (0.0,), (True,)),
+        (lambda x: jnp.abs(x) ** 0.75, (0.0,), (False,)),
     ],
-    ids=["hard_tanh", "hard_shrink", "two near each other", "tanh", "a narrow bump"],
+    ids=[
+        "hard_tanh",
+        "hard_shrink",
+        "two near each other",
+        "tanh",
+        "a narrow bump",
+        "two nearer",
+        "tiny and large",
+        "far",
+        "waves",
+        "an infinite slope",
+        "a slope whose square has a mean",
+    ],
 )
 def test_kinks_are_found(fn, kinks, steps):
     found = mf.activation(fn)
-    assert found.kinks == pytest.approx(kinks, abs=1e-6) and found.steps == steps
+    assert found.kinks == pytest.approx(kinks, rel=1e-6, abs=1e-8) and found.steps == steps
+
+
+def test_what_bends_too_fast_is_told_and_declared_places_help():
+    def steep(x):
+        return jnp.tanh(20 * (x - 1))
+
+    with pytest.warns(UserWarning, match="bends between x = 0.8"):
+        rough = mf.activation(steep)
+    declared = mf.Activation(steep, kinks=tuple(1 + k / 20 for k in (-4, -2, -1, 0, 1, 2, 4)))
+    z, step = np.linspace(-9, 9, 200_001, retstep=True)
+    with np.errstate(over="ignore"):
+        slope = (20 / np.cosh(20 * (np.sqrt(1.7) * z - 1)) ** 2) ** 2
+    exact = np.sum(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * slope) * step
+    with jax.enable_x64(True):
+        found = [float(moments(phi, jnp.float64(1.7)).slope) for phi in (rough, declared)]
+    assert found[1] == pytest.approx(exact, rel=1e-9) and abs(found[0] / exact - 1) > 1e-4
 
 
 def test_an_expression_is_its_function():

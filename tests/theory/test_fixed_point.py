@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -34,6 +35,7 @@ def test_the_definition():
         ("tanh", 1.0, 0.0, "zero", "critical"),
         ("tanh", 0.0, 0.0, "zero", "ordered"),
         ("tanh", 0.0, 0.5, "converged", "ordered"),
+        ("step", 0.0, 0.5, "converged", "ordered"),
         ("tanh", 1.5, 0.3, "converged", "chaotic"),
         ("relu", 2**0.5, 0.0, "scale_invariant", "critical"),
         ("relu", 1.5, 0.0, "diverges", "unbounded"),
@@ -63,6 +65,45 @@ def test_what_q0_reaches():
     assert low.all_chi_q[1] > 1 > low.all_chi_q[2]
     for start, target in ((3.0, low), (10.0, high)):
         assert (float(mf.variance_map(block, start)) - start) * (float(target.q_star) - start) > 0
+
+
+@pytest.mark.parametrize("place", [3.0, 4.5, pytest.param(5.0, marks=pytest.mark.slow)])
+def test_a_bump_that_no_input_reaches(place):
+    # Seen by nothing at q = 0.09; somewhere above, only its foot is.
+    point = mf.fixed_point(mf.MLP(mf.Activation(lambda x: jnp.exp(-((10 * (x - place)) ** 2)), name="bump"), 1.5, 0.3))
+    assert (str(point.status), str(point.phase)) == ("converged", "ordered")
+    assert point.q_star == pytest.approx(0.09, rel=1e-12) and point.chi_1 < 1e-15
+
+
+def test_a_depth_scale_at_a_stable_c_star_is_not_negative():
+    # chi_1 - 1 is 1.3e-16 here, which no double holds.
+    point = mf.fixed_point(mf.MLP("tanh", 1 + 1e-8, 0.0))
+    assert str(point.phase) == "critical" and point.xi_c > 1e14
+
+
+def test_kinks_on_a_small_length_are_rescaled_ones():
+    small, unit = (
+        mf.fixed_point(mf.MLP(phi, 1.2, b)) for phi, b in (("clip(x, -0.01, 0.01)", 1e-3), ("hard_tanh", 0.1))
+    )
+    assert small.q_star == pytest.approx(1e-4 * unit.q_star, rel=1e-12)
+    for name in ("chi_1", "c_star", "chi_c"):
+        assert getattr(small, name) == pytest.approx(getattr(unit, name), rel=1e-10), name
+
+
+def test_an_infinite_slope():
+    # E[|u v|^p] = 2^p Gamma((p + 1) / 2)^2 / pi F(-p/2, -p/2; 1/2; c^2) of unit u, v. The mean of phi'^2 diverges.
+    point = mf.fixed_point(mf.MLP("sqrt(abs(x))", 1.0, 0.1))
+    p, q = 0.5, mpmath.mpf(float(point.q_star))
+
+    def image(c):
+        mean = 2**p * mpmath.gamma((p + 1) / 2) ** 2 / mpmath.pi * mpmath.hyp2f1(-p / 2, -p / 2, 0.5, c**2)
+        return (q**p * mean + 0.01) / q
+
+    assert image(1) == pytest.approx(1, rel=1e-12)
+    gap = 1 - mpmath.findroot(lambda c: image(c) - c, (0.99, 0.9999), solver="anderson")
+    assert np.isinf(point.chi_1) and str(point.phase) == "chaotic"
+    # Gauss-Legendre nodes do not resolve a singular slope to more.
+    assert point.one_minus_c_star == pytest.approx(float(gap), rel=1e-4)
 
 
 FIELDS = ("q_star", "chi_1", "c_star", "xi_c")
