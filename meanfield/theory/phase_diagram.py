@@ -106,10 +106,10 @@ def phase_diagram(
     """The phase diagram of an activation, or of an MLP block: every fixed-point field at every (sigma_b, sigma_w).
 
     Each range is (lo, hi, n) or an array of values. Poole et al. (2016), Schoenholz et al. (2017). Moments are
-    tabulated once per activation and interpolated, within 1e-8 relative of single points (chi_c and chi_q where they
-    nearly vanish: within 1e-10 of chi_1). Large grids are computed tile by tile, each spread over all local devices, in
-    about 190 bytes a point and 300 megabytes beside; `progress` draws a bar (None: where standard error is a terminal
-    and there are many tiles). Raises InputError for a negative sigma or an empty range.
+    tabulated once per activation and interpolated, within 1e-8 relative of single points (c* where it nearly vanishes:
+    within 1e-10; chi_c and chi_q there: within 1e-10 of chi_1). Large grids are computed tile by tile, each spread over
+    all local devices, in about 190 bytes a point and 300 megabytes beside; `progress` draws a bar (None: where standard
+    error is a terminal and there are many tiles). Raises InputError for a negative sigma or an empty range.
 
     Of any other block, or over any two leaves, x=(leaf, values) and y=(leaf, values), it is a `LeafDiagram`: see
     `meanfield.theory.leaf_grid.leaf_diagram`. x is then sigma_w and y is sigma_b of every layer where not given.

@@ -71,7 +71,7 @@ class Labels:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, repr=False)
 class Status(Labels):
-    """How the variance iteration from q0 ended.
+    """How the variance iteration from q0 ended; fixed points are looked for up to q = 1e16, and `diverges` is past it.
 
     >>> str(Status(np.int8(0)))
     'converged'
