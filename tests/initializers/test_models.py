@@ -48,7 +48,8 @@ class Mast(nnx.Module):
         return x @ self.rope[...] + self.b[...]
 
 
-@pytest.mark.parametrize("each", [2, pytest.param(24, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("each", [2, 24])
 def test_a_deep_conv_net_of_somebody_else(each):
     model, x = Castle(nnx.Rngs(0), each), jax.random.normal(jax.random.key(1), (16, 8, 8, 1))
     rule = mf.initializers.critical("tanh", q=0.02, weights="delta_orthogonal")

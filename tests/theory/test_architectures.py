@@ -161,6 +161,7 @@ def test_dropout_bounds_the_depth_scale_of_tanh(rate, w_var, xi_c, c_star):
     assert at(1.0).c_star < 1 - rate / 2 and str(at(1.0).phase) == "ordered"
 
 
+@pytest.mark.slow
 def test_each_fourier_mode_of_a_convolution_decays_at_its_own_rate():
     point = mf.fixed_point(mf.MLP("erf", 1.9, 0.3))
     alpha = 2 * np.pi * np.arange(8) / 8
