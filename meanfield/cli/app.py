@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from meanfield import __version__
 from meanfield.errors import InputError
@@ -93,4 +95,11 @@ def _run(argv: list[str]) -> int:
         top.print_help()
         return 0
     args.argv = argv
-    return VERBS[args.verb].run(args)
+    with warnings.catch_warnings():
+        warnings.showwarning = _say_warning
+        return VERBS[args.verb].run(args)
+
+
+def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    # Where in the library it was raised is nothing to who types a command.
+    print("meanfield: warning:", " ".join(str(message).split()), file=sys.stderr)

@@ -18,7 +18,7 @@ _NEAREST, _REACH = 1e-7, 1e7
 _EVEN = ((32.0, 1.0 / 512), (2.0, 1.0 / 16384))
 _RATIO = 1.0 / 256
 """Steps: even ones within a reach of 0, and relative ones from _NEAREST to _REACH."""
-_MOST = 16
+_MOST, _FEW = 16, 32
 _SEEN, _TOLD = 12.0, 1e-9
 
 
@@ -44,18 +44,28 @@ def inspect_callable(fn: Callable, label: str) -> Found:
     """
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         _check_elementwise(fn, label)
-        value, slope = jax.jit(fn), jax.jit(lambda x: derivative(fn, x))
-        candidates: list[float] = []
-        for g in (lambda x: np.asarray(value(x)), lambda x: np.asarray(slope(x))):
-            candidates += _irregular(g)
-        kinks = _merge(candidates)
+        value, slope = _compiled(fn), _compiled(lambda x: derivative(fn, x))
+        kinks = _merge(_irregular(value) + _irregular(slope))
         if len(kinks) > _MOST:
             raise InputError(f"{label}: more than {_MOST} kinks found; declare them with mf.Activation(fn, kinks=...)")
-        steps = tuple(_jump(value, k) > 1e-6 * (1 + abs(float(value(jnp.array(k))))) or _is_steep(slope, k)
+        steps = tuple(_jump(value, k) > 1e-6 * (1 + abs(float(value(np.array(k))))) or _is_steep(slope, k)
                       for k in kinks)  # fmt: skip
         found = Found(tuple(map(float, kinks)), tuple(map(bool, steps)), min(_scale(slope), _apart(kinks)))
         _warn_of_bends(slope, found, label)
         return found
+
+
+def _compiled(fn: Callable) -> Callable[[np.ndarray], np.ndarray]:
+    """fn from NumPy to NumPy, of arrays of any shape; small ones share one program."""
+    jitted = jax.jit(fn)
+
+    def evaluate(x: np.ndarray) -> np.ndarray:
+        flat = np.ravel(x)
+        return np.asarray(jitted(np.pad(flat, (0, max(0, _FEW - flat.size)), mode="edge")))[: flat.size].reshape(
+            x.shape
+        )
+
+    return evaluate
 
 
 def _check_elementwise(fn: Callable, label: str) -> None:
@@ -135,7 +145,7 @@ def _merge(candidates: list[float]) -> list[float]:
 
 def _jump(value: Callable, k: float) -> float:
     aside = 1e-7 * max(1.0, abs(k))
-    at = np.asarray(value(jnp.array([k - 2 * aside, k - aside, k + aside, k + 2 * aside])))
+    at = value(np.array([k - 2 * aside, k - aside, k + aside, k + 2 * aside]))
     # Continuous slopes are subtracted: extrapolate both sides to k.
     return float(abs((2 * at[2] - at[3]) - (2 * at[1] - at[0])))
 
@@ -144,7 +154,7 @@ def _is_steep(slope: Callable, k: float) -> bool:
     """Whether E[phi'^2] is infinite since phi rises as |x - k|^p with p <= 1/2."""
     a = np.array([1e-8, 1e-12]) * max(1.0, abs(k))
     with np.errstate(invalid="ignore", over="ignore"):
-        far, near = (np.asarray(slope(k + a)) ** 2 + np.asarray(slope(k - a)) ** 2) * a
+        far, near = (slope(k + a) ** 2 + slope(k - a) ** 2) * a
     return bool(near > 0.5 * far)
 
 
@@ -153,7 +163,7 @@ def _warn_of_bends(slope: Callable, found: Found, label: str) -> None:
     x, dx = (np.asarray(of) for of in scale_free_rule(jnp.asarray(found.kinks, float), found.scale))
     # Next to 0 panels are as short as any singularity there asks.
     x = x[(np.abs(x).max(1) < _SEEN) & (np.abs(x).min(1) > 1e-9 * found.scale) & (dx.sum(1) > 0)]
-    y = np.nan_to_num(np.asarray(slope(x)), posinf=0.0, neginf=0.0)
+    y = np.nan_to_num(slope(x), posinf=0.0, neginf=0.0)
     t, weight = gauss_legendre(NODES)
     # A rule exact to degree 2 n - 1 errs by about the square of what is left at degree n.
     last = np.polynomial.legendre.legvander(t, NODES - 1)[:, -2:] * weight[:, None] * (NODES - 0.5)
@@ -177,7 +187,7 @@ def _apart(kinks: list[float]) -> float:
 def _scale(slope: Callable) -> float:
     """max|phi'| / max|phi''|, at most 1: the shortest length on which phi bends smoothly."""
     x = np.linspace(-4.0, 4.0, 2001) + 1e-4
-    y = np.asarray(slope(x))
+    y = slope(x)
     curvature = np.abs(np.diff(y)) / (x[1] - x[0])
     curvature = curvature[np.isfinite(curvature)]
     # Kinks make isolated spikes; the 99th percentile is the smooth part's.

@@ -110,7 +110,7 @@ class Samples(ClosedForms):
         weight = jnp.where(jnp.abs(z) <= REACH, weight, 0.0)
         return z, jnp.where(std * REACH <= LARGEST, weight, jnp.nan)
 
-    @jax.jit
+    @jax.jit  # called from the host it is one program, not a hundred
     def moments(self, phi: Any, q: Array) -> Moments:
         """E[phi], E[phi^2], E[phi'^2] at variance q, and a bound on the error of the second."""
         z, weight = self._weights(q)

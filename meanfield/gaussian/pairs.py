@@ -104,7 +104,7 @@ def _look(
 
 def _total(weight: Array, value: Array, axis: tuple[int, ...] | None = None) -> Array:
     # An empty panel lies on a kink, where phi' may be infinite.
-    return jnp.sum(jnp.where(weight > 0, weight * value, 0.0), axis)
+    return jnp.sum(weight * jnp.where(weight > 0, value, 0.0), axis)
 
 
 def _equal(phi: Activation, q: Array, e: Array, own: Moments) -> Pair:

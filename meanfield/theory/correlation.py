@@ -37,7 +37,8 @@ def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array) -> tuple[Arr
     gap'/gap falls with the gap, since the correlation map of one activation is convex on [0, 1], so that the root is
     unique. With a = chi_1 - 1 at gap 0, the ratio is close to a - b s^p in s = sqrt(gap / q), p = 2 where phi is
     smooth and 1 where it has kinks: each step fits b and p to the value and the slope at s, inside a bracket. The
-    first step is at c = 0, which is the root where an odd activation without bias decorrelates completely.
+    first step is at c = 0, which is the root where an odd activation without bias decorrelates completely. Where the
+    block maps a pair to NaN both are NaN.
 
     Differentiable by the implicit function theorem.
     """

@@ -324,8 +324,8 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
         return jnp.where(condition, value, jnp.nan)
 
     e = where(pair, e)
-    # c* is stable: a slope above 1 there is one of rounding.
-    toward = depth_scale(jnp.minimum(chi_c, 1.0))
+    # c* is stable: a slope above 1 there is one of rounding, and 1/ln of it says how long the scale is at least.
+    toward = jnp.abs(depth_scale(chi_c))
     return FixedPoint(
         q_star=where(v.status != _CYCLES, v.q_star),
         c_star=1 - e,

@@ -44,6 +44,14 @@ def test_an_expression_and_its_parameter(capsys):
     assert expression["q_star"] == pytest.approx(named["q_star"], rel=1e-9)
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_warning_is_one_line(capsys):
+    assert main(["fixed-point", "tanh(19 * (x - 1))", "--sigma-w", "1.5", "--sigma-b", "0.3", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["status"] == "converged"
+    assert said.err.startswith("meanfield: warning: ") and "bends between" in said.err and said.err.count("\n") == 1
+
+
 def test_critical_prints_the_square(capsys):
     # Ten digits of sigma_b would not do: 0.2236067977 moves the tenth decimal of sigma_w^2 (to ...6395).
     assert main(["critical", "tanh", "--sigma-b", "0.22360679774997896"]) == 0
