@@ -61,9 +61,8 @@ def _compiled(fn: Callable) -> Callable[[np.ndarray], np.ndarray]:
 
     def evaluate(x: np.ndarray) -> np.ndarray:
         flat = np.ravel(x)
-        return np.asarray(jitted(np.pad(flat, (0, max(0, _FEW - flat.size)), mode="edge")))[: flat.size].reshape(
-            x.shape
-        )
+        enough = np.pad(flat, (0, max(0, _FEW - flat.size)), mode="edge")
+        return np.asarray(jitted(enough))[: flat.size].reshape(x.shape)
 
     return evaluate
 
