@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import meanfield
+from meanfield.interface.names import FLAT
 
 ROOT = Path(__file__).parents[1]
 HOUSE = Path(meanfield.__file__).parent
@@ -35,7 +36,7 @@ def _unknown_names(text: str) -> set[str]:
 
 def _fields(name: str) -> set[str] | None:
     """What an object of a public class, or a public function's result, has; None where its module does not say."""
-    module = meanfield._HOME[name]
+    module = FLAT[name]
     known = _definitions(module).get(name)
     if isinstance(known, ast.FunctionDef) and isinstance(known.returns, ast.Name):
         known = _definitions(module).get(known.returns.id)
@@ -46,7 +47,7 @@ def _fields(name: str) -> set[str] | None:
 
 
 def _unknown_fields(text: str) -> set[str]:
-    found = {(name, field) for name, field in FIELD.findall(text) if name in meanfield._HOME}
+    found = {(name, field) for name, field in FIELD.findall(text) if name in FLAT}
     known = {name: _fields(name) for name, _ in found}
     return {f"{name}().{field}" for name, field in found if known[name] is not None and field not in known[name]}
 
@@ -59,7 +60,7 @@ def test_pages_name_what_exists(page):
 
 
 def test_every_public_name_is_defined():
-    assert not [name for name, module in meanfield._HOME.items() if name not in _definitions(module)]
+    assert not [name for name, module in FLAT.items() if name not in _definitions(module)]
 
 
 def test_a_wrong_name_is_seen():
@@ -70,7 +71,7 @@ def test_a_wrong_name_is_seen():
 
 def test_the_page_of_theory_says_what_computes_each_formula():
     text = (ROOT / "docs" / "theory.md").read_text()
-    blocks = {name for name, module in meanfield._HOME.items() if module.startswith("theory.block")}
+    blocks = {name for name, module in FLAT.items() if module.startswith("blocks.") and name[0].isupper()}
     quantities = {"fixed_point", "variance_map", "correlation_map", "trajectory", "critical", "edge_of_chaos"}
     quantities |= {"curvature", "extrinsic_curvature", "mode_decay", "growth", "solve_critical", "phase_diagram"}
     # What only composes, or only other blocks are made of, has no formula of its own.

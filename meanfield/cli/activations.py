@@ -19,7 +19,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the table of named activations."""
     environment.use_compilation_cache()
     import meanfield as mf
-    from meanfield.gaussian.named import NAMED
+
+    from ..gaussian.named import NAMED
 
     rows = []
     for name in NAMED:

@@ -8,9 +8,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from meanfield import __version__
-from meanfield.errors import InputError
-
+from .. import __version__
+from ..errors import InputError
 from . import (
     activations,
     check,

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     if figure is not None:
         outputs.save_figure(found.plot(), figure, args.argv)
     if args.json:
-        show.print_json(show.plain(found) | {"verdict": show.plain(found.verdict)})
+        show.print_json(show.to_jsonable(found) | {"verdict": show.to_jsonable(found.verdict)})
     else:
         print(found.table())
         if figure is not None:

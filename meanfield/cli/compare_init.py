@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if figure is not None:
         outputs.save_figure(found.plot(), figure, args.argv)
     if args.json:
-        show.print_json(show.plain(found))
+        show.print_json(show.to_jsonable(found))
         return 0
     print(f"{found.activation}, {found.depth} layers; measured on {found.seeds} networks of width {found.width}")
     headers, rows = found.table()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from meanfield.errors import InputError
-
+from ..errors import InputError
 from . import environment, options, show
 
 
@@ -29,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     found = mf.critical(options.phi(args), **chosen)
     squares = {"sigma_w_var": found.sigma_w**2, "sigma_b_var": found.sigma_b**2}
     if args.json:
-        show.print_json({"activation": args.activation} | show.plain(found) | show.plain(squares))
+        show.print_json({"activation": args.activation} | show.to_jsonable(found) | show.to_jsonable(squares))
         return 0
     name, value = next(iter(chosen.items()))
     rows = [

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from meanfield.errors import InputError
-
+from ..errors import InputError
 from . import environment, options, show
 
 MEANINGS = {
@@ -42,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     found = mf.curvature(mf.MLP(phi, sigma_w=sigma_w, sigma_b=args.sigma_b), q=args.q)
     if args.json:
         inputs = {"activation": args.activation, "sigma_w": sigma_w, "sigma_b": args.sigma_b}
-        show.print_json(inputs | show.plain(found))
+        show.print_json(inputs | show.to_jsonable(found))
         return 0
     rows = [(name, getattr(found, name), meaning) for name, meaning in MEANINGS.items()]
     show.print_quantities(f"{args.activation}, sigma_w = {sigma_w:.12g}, sigma_b = {args.sigma_b:g}", rows)

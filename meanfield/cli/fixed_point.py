@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             "sigma_w": args.sigma_w,
             "sigma_b": args.sigma_b,
         }
-        show.print_json(inputs | show.plain(found))
+        show.print_json(inputs | show.to_jsonable(found))
         return 0
     network = args.activation if args.architecture == "mlp" else f"{args.architecture} {args.activation}"
     title = f"{network}, sigma_w = {args.sigma_w:g}, sigma_b = {args.sigma_b:g}: {found.phase}"

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any, NoReturn
 
-from meanfield.errors import InputError
+from ..errors import InputError
 
 
 class Parser(argparse.ArgumentParser):

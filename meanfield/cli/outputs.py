@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from meanfield.errors import InputError
+from ..errors import InputError
 
 FIGURES = (".png", ".pdf", ".svg")
 DATA = (".nc",)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from meanfield.errors import InputError
-
+from ..errors import InputError
 from . import environment, options, outputs, show
 
 
@@ -35,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     import meanfield as mf
 
     axes = {name: options.leaf_span(f"--{name}", getattr(args, name)) for name in ("x", "y")}
-    plain = args.architecture == "mlp" and not args.set and not any(axes.values())
-    of = options.phi(args) if plain else options.block(args)
+    to_jsonable = args.architecture == "mlp" and not args.set and not any(axes.values())
+    of = options.phi(args) if to_jsonable else options.block(args)
     found = mf.phase_diagram(of, **options.given(**ranges, **axes))
     if figure is not None:
         outputs.save_figure(found.plot(), figure, args.argv)

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     names = ("depth", "depth_wanted", "architecture", "weights")
     found = mf.recommend(options.phi(args), **options.given(**{name: getattr(args, name) for name in names}))
     if args.json:
-        show.print_json(show.plain(found))
+        show.print_json(show.to_jsonable(found))
         return 0
     title = f"{found.activation}, {found.depth} layers, {found.architecture}, {found.weights} weights: {found.status}"
     low, high = (show.figures(float(v)) for v in found.sigma_w_range)

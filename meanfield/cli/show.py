@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def plain(value: Any) -> Any:
+def to_jsonable(value: Any) -> Any:
     """A value of JSON: NaN is None, infinities are "inf" and "-inf", arrays are lists, statuses are their
     words, dataclasses their fields.
 
@@ -18,16 +18,16 @@ def plain(value: Any) -> Any:
     {'xi_c': 'inf', 'chi': [None, 1.5]}
     """
     if hasattr(value, "code") and hasattr(value, "words"):  # Status, Phase: codes that know their words
-        return _said(value.words, plain(value.code))
+        return _said(value.words, to_jsonable(value.code))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [to_jsonable(item) for item in value]
     # NumPy's and JAX's scalars and arrays alike; asking by attribute keeps NumPy out of `meanfield --help`.
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return to_jsonable(value.tolist())
     if isinstance(value, float):
         return None if math.isnan(value) else value if math.isfinite(value) else f"{value:+}".lstrip("+")
     if isinstance(value, (bool, int)):
@@ -41,7 +41,7 @@ def _said(words: Sequence[str], code: Any) -> Any:
 
 def print_json(values: Any) -> None:
     """Print one JSON object, strictly valid: no NaN, no Infinity."""
-    print(json.dumps(plain(values), indent=2, allow_nan=False))
+    print(json.dumps(to_jsonable(values), indent=2, allow_nan=False))
 
 
 def figures(value: Any) -> str:
@@ -50,7 +50,7 @@ def figures(value: Any) -> str:
     >>> figures(1.76095463960123), figures(1.5), figures(float("inf")), figures(3.2e-9), figures("found")
     ('1.7609546396', '1.5', 'inf', '3.2000000000e-09', 'found')
     """
-    value = plain(value)
+    value = to_jsonable(value)
     if value is None:
         return "undefined"
     if isinstance(value, bool):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from meanfield.errors import InputError
-
+from ..errors import InputError
 from . import environment, options, outputs, show
 
 # The options that are one field of `meanfield.Sweep` each, with its type; defaults are the dataclass's own.
@@ -88,7 +87,7 @@ def _values(words: list[str] | None) -> tuple | list | None:
 def _say_cost(args: argparse.Namespace, sweep) -> None:
     cost = sweep.cost()
     if args.json:
-        show.print_json({"sweep": sweep.manifest(), "cost": show.plain(cost)})
+        show.print_json({"sweep": sweep.manifest(), "cost": show.to_jsonable(cost)})
         return
     for text in (str(cost), *(f"warning: {text}" for text in sweep.warnings)):
         print(text)

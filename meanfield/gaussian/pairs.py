@@ -82,13 +82,13 @@ def _evaluate(phi: Activation, q1: Array, q2: Array, e: Array, equal: bool) -> P
         return Pair(phi.closed.distance(phi, q1, q2, e), phi.closed.covariance(phi, q1, q2, e))
     own = moments(phi, q1)
     if not equal:
-        return _look(phi, q1, q2, e, own.second, moments(phi, q2).second, equal)[0]
+        return _integrate_pair(phi, q1, q2, e, own.second, moments(phi, q2).second, equal)[0]
     if phi.has_steps:
-        return _look(phi, q1, q1, e, own.second, own.second, equal)[0]
+        return _integrate_pair(phi, q1, q1, e, own.second, own.second, equal)[0]
     return _equal(phi, q1, e, own)
 
 
-def _look(
+def _integrate_pair(
     phi: Activation, q1: Array, q2: Array, e: Array, second1: Array, second2: Array, equal: bool
 ) -> tuple[Pair, Array]:
     """The pair moments by quadrature, and E[Var[phi' | A]], at one variance E[(phi'(u) - phi'(v))^2] / 2."""
@@ -121,7 +121,7 @@ def _equal(phi: Activation, q: Array, e: Array, own: Moments) -> Pair:
 
     def look(fraction: Array) -> tuple[Pair, Array]:
         def integrate() -> tuple[Pair, Array]:
-            return _look(phi, q, q, e * fraction**2, own.second, own.second, True)
+            return _integrate_pair(phi, q, q, e * fraction**2, own.second, own.second, True)
 
         zero = jnp.zeros_like(q)
         return lax.cond(near | (fraction == 1), integrate, lambda: (Pair(zero, zero), zero))

@@ -6,16 +6,14 @@ critical point of an activation, activations shaped for a depth, the initializat
 recommend. The networks that use them live in `networks`; how they do on real ones is measured in `measure`.
 """
 
-from .activation_shaping import ShapedActivation, dks, tat
+from ..interface.names import former
 from .branches import Fixup, SkipInit, fixup, rezero, skip_init
+from .deep_kernel_shaping import ShapedActivation, dks, tat
 from .maximal_update import mup, mup_params, roles
 from .named import critical, delta_orthogonal, gain, glorot, he, heuristic, lecun, orthogonal, selu
 from .orthogonal import DeltaOrthogonal, Orthogonal
-from .recommendation import Recommendation, recommend
-from .redrawing import reinitialize
 from .rule import He, Rule, Scaled
 from .self_normalization import SelfNormalizing, self_normalizing
-from .unit_variance import LsuvReport, lsuv
 from .weight_standardization import WeightStandardized, weight_standardized
 
 __all__ = [
@@ -54,3 +52,5 @@ __all__ = [
     "tat",
     "weight_standardized",
 ]
+
+__getattr__ = former("initializers")

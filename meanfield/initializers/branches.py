@@ -10,11 +10,11 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from ..blocks.block import Activate, Block, Dense
+from ..blocks.residual import Residual
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..theory.block import Activate, Block, Dense
-from ..theory.blocks.residual import Residual
-from .rule import He, Rule, Scaled, plain
+from .rule import He, Rule, Scaled, canonicalize_sigmas
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class SkipInit:
     alpha: float = 0.0
 
     def __post_init__(self) -> None:
-        plain(self, "alpha")
+        canonicalize_sigmas(self, "alpha")
 
     def __call__(
         self, key: Any = None, shape: Any = None, dtype: Any = jnp.float32, out_sharding: Any = None, **options: Any

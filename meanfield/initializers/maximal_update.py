@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError
-from .rule import one_of
+from ..interface.arguments import one_of
 
 OPTIMIZERS = ("adam", "sgd")
 

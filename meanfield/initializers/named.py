@@ -14,10 +14,11 @@ from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.moments import moments
 from ..gaussian.named import activation
+from ..interface.arguments import one_of
+from ..interface.precision import host_float64
 from ..theory.critical import critical as critical_point
-from ..theory.precision import host_float64
 from .orthogonal import DeltaOrthogonal, Orthogonal
-from .rule import He, Rule, Scaled, one_of
+from .rule import He, Rule, Scaled
 
 lecun = Scaled()
 """Variance 1 / fan_in (LeCun et al. 1998): sigma_w = 1."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..errors import InputError
-from .rule import Rule, fans, plain
+from .rule import Rule, canonicalize_sigmas, fans
 
 _JAX = jax.nn.initializers
 
@@ -34,7 +34,7 @@ class Orthogonal(Rule):
     rescaled: bool = False
 
     def __post_init__(self) -> None:
-        plain(self, "sigma_w", "sigma_b")
+        canonicalize_sigmas(self, "sigma_w", "sigma_b")
 
     def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
         """A kernel of `shape`, by `jax.nn.initializers.orthogonal`."""
@@ -69,7 +69,7 @@ class DeltaOrthogonal(Rule):
     rescaled: bool = False
 
     def __post_init__(self) -> None:
-        plain(self, "sigma_w", "sigma_b")
+        canonicalize_sigmas(self, "sigma_w", "sigma_b")
 
     def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
         """A kernel of `shape`; at the centre of an even window stands the tap that JAX takes, (k - 1) // 2."""

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..blocks.block import MLP, Serial
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..theory.block import MLP, Serial, check_one_sigma
+from ..interface.arguments import check_one_sigma, one_of
 
 DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
@@ -109,19 +110,13 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     return field * c_in, field * c_out
 
 
-def plain(rule: Any, *names: str) -> None:
+def canonicalize_sigmas(rule: Any, *names: str) -> None:
     """Check the standard deviations of a rule and make plain floats of them: equal values, equal rules."""
     for name in names:
         value = getattr(rule, name)
         check_one_sigma(name, value)
         if not isinstance(value, jax.core.Tracer):
             object.__setattr__(rule, name, float(value))
-
-
-def one_of(name: str, value: Any, known: Sequence[str]) -> None:
-    """InputError unless value is one of the known words."""
-    if value not in known:
-        raise InputError(f"{name}={value!r} is not known; give one of {', '.join(map(repr, known))}")
 
 
 @dataclass(frozen=True)
@@ -144,7 +139,7 @@ class Scaled(Rule):
     mode: str = "fan_in"
 
     def __post_init__(self) -> None:
-        plain(self, "sigma_w", "sigma_b")
+        canonicalize_sigmas(self, "sigma_w", "sigma_b")
         one_of("distribution", self.distribution, DISTRIBUTIONS)
         one_of("mode", self.mode, MODES)
 
@@ -185,7 +180,7 @@ class He(Rule):
             raise InputError(f"slope={self.slope!r} must be a number, that of the activation left of 0") from None
         if not math.isfinite(self.slope):
             raise InputError(f"slope={self.slope} must be finite")
-        plain(self, "sigma_b")
+        canonicalize_sigmas(self, "sigma_b")
         one_of("distribution", self.distribution, DISTRIBUTIONS)
         one_of("mode", self.mode, MODES)
 

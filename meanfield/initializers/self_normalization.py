@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..blocks.block import MLP, Serial
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from ..gaussian.quadrature import gaussian_rule
-from ..theory.block import MLP, Serial
-from ..theory.precision import host_float64
-from ..theory.result import Result
+from ..gaussian.transformed import affine, two_sided
+from ..interface.precision import host_float64
+from ..interface.result import Result
 from .rule import Scaled
-from .shaped import affine, two_sided
 
 
 @dataclass(frozen=True, repr=False, eq=False)

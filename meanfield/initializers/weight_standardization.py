@@ -9,11 +9,11 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ..blocks.block import Activate, Serial
+from ..blocks.normalization import WeightStandardized as WeightStandardizedBlock
 from ..gaussian.activation import Activation
-from ..theory.block import Activate, Serial
-from ..theory.blocks.normalization import WeightStandardized as WeightStandardizedBlock
 from .named import gain as gain_of
-from .rule import Rule, fans, normal, plain
+from .rule import Rule, canonicalize_sigmas, fans, normal
 
 _SMALLEST = 1e-4
 
@@ -38,7 +38,7 @@ class WeightStandardized(Rule):
     sigma_b: Any = 0.0
 
     def __post_init__(self) -> None:
-        plain(self, "gamma", "sigma_b")
+        canonicalize_sigmas(self, "gamma", "sigma_b")
 
     @property
     def sigma_w(self) -> Any:

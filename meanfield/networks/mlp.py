@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,9 +11,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from ..errors import InputError
+from ..blocks.block import Block, mlp_parts
 from ..initializers import Scaled
-from ..theory.block import Activate, Block, Dense, Serial, check_one_sigma
+from ..interface.arguments import check_one_sigma, whole
 
 __all__ = ["MLP"]
 
@@ -59,10 +58,10 @@ class MLP(nnx.Module):
         kernel_init: Initializer | None = None,
         dtype: Any = jnp.float32,
     ):
-        phi, dense = parts(block)
+        phi, dense = mlp_parts(block)
         for name, size in (("depth", depth), ("width", width), ("d_in", d_in), ("d_out", d_out)):
             if not (name == "d_out" and size is None):
-                check_size(name, size)
+                whole(name, size)
         check_one_sigma("sigma_w", dense.sigma_w)
         weights = Scaled(dense.sigma_w) if kernel_init is None else kernel_init
         check_one_sigma("sigma_b", dense.sigma_b)
@@ -110,32 +109,6 @@ class MLP(nnx.Module):
 
     def _next(self, h: Array, kernel: Array, bias: Array) -> Array:
         return self.phi(h) @ kernel + bias
-
-
-def parts(block: Block) -> tuple[Any, Dense]:
-    """The activation and the dense block of an `mf.MLP`; InputError for a block of another kind.
-
-    >>> import meanfield as mf
-    >>> parts(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3))[1]
-    Dense(sigma_w=1.5, sigma_b=0.3)
-    """
-    match block:
-        case Serial(blocks=(Activate(phi=phi), Dense() as dense)):
-            return phi, dense
-    raise InputError(f"block={block!r} is not a fully connected block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")
-
-
-def check_size(name: str, value: Any, least: int = 1) -> int:
-    """An integer of at least `least` and below 2^63, as an int; InputError otherwise.
-
-    >>> check_size("width", 128)
-    128
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise InputError(f"{name}={value!r} must be an integer >= {least}")
-    if value >= 2**63:
-        raise InputError(f"{name}={value!r} is too large; give an integer below 2^63")
-    return int(value)
 
 
 def _stack(rule: Initializer, key: Array, depth: int, shape: tuple[int, int], dtype: Any) -> Array:

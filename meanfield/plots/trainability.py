@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from meanfield.errors import InputError
-
+from ..errors import InputError
 from .canvas import axes_or_new, cell_edges
 
 __all__ = ["trainability"]

@@ -1,5 +1,5 @@
-"""The infinite-width limit: kernels, the blocks that map them, and every quantity that is a function of a block.
+"""The quantities of a block: fixed points, maps, trajectories, critical points, phase diagrams, curvature, growth.
 
-Fixed points, susceptibilities, depth scales, trajectories, critical lines and phase diagrams live here. Nothing here
-draws a random weight or runs a network, and nothing imports flax, optax, matplotlib or xarray at module level.
+Each is a function of any block. How a fixed point is found is `solvers`', how a grid is made fast is `tables`';
+finite networks live further down the house.
 """

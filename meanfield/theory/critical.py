@@ -22,12 +22,11 @@ from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import Moments
 from ..gaussian.moments import moments, sampled
 from ..gaussian.named import activation
-from .block import check_sigma
-from .precision import host_float64, is_traced
-from .ranges import values_of
-from .result import Result
-from .roots import MOST_ROOTS, attach, bracketed_newton, brackets, significant_signs
-from .status import CriticalStatus
+from ..interface.arguments import check_sigma, values_of
+from ..interface.labels import CriticalStatus
+from ..interface.precision import host_float64, is_traced
+from ..interface.result import Result
+from ..solvers.roots import MOST_ROOTS, attach, bracketed_newton, brackets, significant_signs
 
 _FOUND, _NONE, _LIMIT, _INVARIANT = range(4)
 
@@ -138,22 +137,22 @@ def _critical(phi: Activation, value: Any, *, given: str) -> CriticalPoint:
     value = jnp.asarray(value)
     if given == "q":
         roots = jnp.full((MOST_ROOTS,), jnp.nan, value.dtype).at[0].set(value)
-        return _choose(phi, roots, jnp.array(False), value, given)
+        return _order_branches(phi, roots, jnp.array(False), value, given)
     excess = partial(_excess, given)
-    held = lax.stop_gradient((phi, value))
+    frozen = lax.stop_gradient((phi, value))
     dtype = value.dtype
     # Below these q rounding hides the line; `limit_q0` says what happens there.
     low, high = (-12, 12) if dtype == np.float64 else (-6, 6)
     grid = jnp.asarray(10.0 ** np.arange(low, high + 0.01, 0.05), dtype)
-    values = jax.vmap(lambda q: excess(q, *held))(grid)
+    values = jax.vmap(lambda q: excess(q, *frozen))(grid)
     signs = significant_signs(values, 64 * jnp.finfo(dtype).eps * jnp.ones_like(grid), jnp.zeros((), dtype))
 
     def in_log(s: Array) -> tuple[Array, Array]:
-        return jax.vmap(lambda s: jax.jvp(lambda s: excess(jnp.exp(s), *held), (s,), (jnp.ones_like(s),)))(s)
+        return jax.vmap(lambda s: jax.jvp(lambda s: excess(jnp.exp(s), *frozen), (s,), (jnp.ones_like(s),)))(s)
 
     roots = jnp.exp(bracketed_newton(in_log, brackets(signs, jnp.log(grid))))
     roots = jax.vmap(lambda q: attach(excess, q, phi, value))(roots)
-    return _choose(phi, roots, jnp.all(signs == 0), value, given)
+    return _order_branches(phi, roots, jnp.all(signs == 0), value, given)
 
 
 def _excess(given: str, q: Array, phi: Activation, value: Array) -> Array:
@@ -162,7 +161,7 @@ def _excess(given: str, q: Array, phi: Activation, value: Array) -> Array:
     return (b_var - value**2) / q if given == "sigma_b" else w_var / value**2 - 1
 
 
-def _choose(phi: Activation, roots: Array, invariant: Array, value: Array, given: str) -> CriticalPoint:
+def _order_branches(phi: Activation, roots: Array, invariant: Array, value: Array, given: str) -> CriticalPoint:
     """The branches of all roots, ordered, and the status that says what was found."""
     known = ~jnp.isnan(roots)
     points = jax.vmap(partial(_point, phi))(jnp.append(jnp.where(known, roots, 1.0), 0.0))

@@ -10,16 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..blocks.block import Block, check_block, sampled_block
+from ..blocks.leaves import Path, leaf, path_name, with_leaf
 from ..errors import InputError
-from .block import Block, alone, check_block
-from .fixed_point import chi_perpendicular, solve_by_state, solve_variance, variance
+from ..interface.labels import CriticalStatus
+from ..interface.precision import host_float64, is_traced
+from ..interface.result import Result
+from ..solvers.coupled_state import has_more_state
+from ..solvers.fixed_variance import chi_perpendicular, solve_variance, variance
+from ..solvers.roots import MOST_ROOTS
+from .fixed_point import solve_by_state
 from .leaf_grid import check_kinks
-from .leaves import Path, leaf, path_name, with_leaf
-from .precision import host_float64, is_traced
-from .result import Result
-from .roots import MOST_ROOTS
-from .state import has_more_state
-from .status import CriticalStatus
 
 _SCAN, _ROUNDS = 97, 11
 _FOUND, _NONE, _LIMIT, _INVARIANT = range(4)
@@ -106,7 +107,7 @@ def _sides(block: Block, values: Array, q0: Array, *, path: Path) -> tuple[Array
             status, chi_1, q_star, chi_q = point.status.code, point.chi_1, point.q_star, point.chi_q
             far, kept = chi_1, chi_1
         else:
-            at = alone(at)
+            at = sampled_block(at)
             point = solve_variance(at, q0)
             status, chi_1, q_star, chi_q = point.status, point.chi_1, point.q_star, point.chi_q
             far, kept = chi_perpendicular(at, q0), variance(at, q0) / q0

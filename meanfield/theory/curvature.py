@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..blocks.block import Activate, Block, Dense, Serial, check_block
 from ..errors import InputError
 from ..gaussian.moments import moments
 from ..gaussian.second_derivative import second_derivative
-from .block import Activate, Block, Dense, Serial, check_block
+from ..interface.precision import host_float64, is_traced
+from ..interface.result import Result
 from .fixed_point import fixed_variance
-from .precision import host_float64, is_traced
-from .result import Result
 
 
 class Germ(NamedTuple):
@@ -33,12 +33,12 @@ class Germ(NamedTuple):
 
 
 @singledispatch
-def germ(block: Block, q: Array) -> Germ:
+def tangent(block: Block, q: Array) -> Germ:
     """The `Germ` of a block at variance q; a new kind of block registers its own with `germ.register`."""
     raise InputError(f"block={block!r}: second-order quantities are known for activations and Dense layers in series")
 
 
-@germ.register
+@tangent.register
 def _(block: Activate, q: Array) -> Germ:
     first, bend = moments(block.phi, q), second_derivative(block.phi, q)
     # The deltas of phi'' integrated twice in the gap: s^2 N(x0) / sqrt(4 pi gap) -> (4/3) gap^(3/2) of it.
@@ -46,19 +46,19 @@ def _(block: Activate, q: Array) -> Germ:
     return Germ(first.second, first.slope, root, jnp.where(root > 0, jnp.inf, bend.smooth))
 
 
-@germ.register
+@tangent.register
 def _(block: Dense, q: Array) -> Germ:
     w_var = jnp.square(jnp.asarray(block.sigma_w, q.dtype))
     zero = jnp.zeros_like(q)
     return Germ(w_var * q + jnp.square(jnp.asarray(block.sigma_b, q.dtype)), w_var, zero, zero)
 
 
-@germ.register
+@tangent.register
 def _(block: Serial, q: Array) -> Germ:
     zero = jnp.zeros_like(q)
     total = Germ(q, jnp.ones_like(q), zero, zero)
     for part in block.blocks:
-        total = _then(total, germ(part, total.variance))
+        total = _then(total, tangent(part, total.variance))
     return total
 
 
@@ -136,7 +136,7 @@ def _curvature(block: Block, q: Any, phase: Any) -> Curvature:
     q = jnp.asarray(q)
     defined = (q > 0) & jnp.isfinite(q)
     safe = jnp.where(defined, q, 1.0)
-    here = germ(block, safe)
+    here = tangent(block, safe)
     steps = jnp.isinf(here.linear)
     share = safe / jnp.where(here.variance > 0, here.variance, 1.0)
     slope, second = share * here.linear, share * safe * here.square
@@ -210,7 +210,7 @@ def _extrinsic(block: Block, q: Any, start: Any, *, depth: int) -> ExtrinsicCurv
     q = jnp.asarray(q)
     defined = (q > 0) & jnp.isfinite(q)
     safe = jnp.where(defined, q, 1.0)
-    _, chi_1, _, chi_2 = germ(block, safe)
+    _, chi_1, _, chi_2 = tangent(block, safe)
     defined = defined & jnp.isfinite(chi_1)
     chi_1, chi_2 = (jnp.where(defined, chi, 1.0) for chi in (chi_1, chi_2))
 

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
+from ..blocks.block import Block, check_block, has_trait, sampled_block
 from ..errors import InputError
-from .block import Block, alone, check_block, holds
-from .correlation import fixed_gap, noisy_gap
-from .kernel import Kernel
-from .precision import host_float64, is_traced
-from .result import Result
-from .roots import attach, bracketed_newton, brackets, significant_signs
-from .state import germ, has_more_state, next_state, padded, pairs_apart, settle, slowest, uncorrelated
-from .status import Phase, Status
+from ..interface.labels import Phase, Status
+from ..interface.precision import host_float64, is_traced
+from ..interface.result import Result
+from ..solvers.coupled_state import (
+    has_more_state,
+    next_state,
+    padded,
+    pairs_apart,
+    settle,
+    slowest,
+    tangent,
+    uncorrelated,
+)
+from ..solvers.fixed_gap import fixed_gap, noisy_gap
+from ..solvers.fixed_variance import Variances, phase_of, solve_variance
 
 _CONVERGED, _ZERO, _INVARIANT, _DIVERGES, _CYCLES = range(5)
-_SETTLING = 64
-_TOP = 1e16  # where the scan for fixed points ends
 
 
 @jax.tree_util.register_dataclass
@@ -87,187 +93,14 @@ def fixed_point(block: Block, q0: Any = 1.0) -> FixedPoint:
 
 def fixed_variance(block: Block, q0: Any = 1.0) -> Variances:
     """The half of `fixed_point` that one input decides, for what needs no c*: a fraction of the work."""
-    return _variance(_alone(block), q0)
-
-
-def variance(block: Block, q: Array) -> Array:
-    """V(q): the variance one block later; of an input with uncorrelated members where the block couples them."""
-    if holds(block, "couples"):
-        return next_state(block, uncorrelated(q))[0]
-    return block(Kernel.single(q)).q1
-
-
-def chi_perpendicular(block: Block, q: Array) -> Array:
-    """d gap'/d gap at gap 0 and variance q."""
-    return block(Kernel.coincident(q)).gap
-
-
-def scan_grid(dtype: Any) -> np.ndarray:
-    """The variances at which V(q) - q is looked at: twenty a decade where fixed points are, four elsewhere."""
-    low = -28 if dtype == np.float64 else -12
-    coarse = np.arange(low, -8, 0.25), np.arange(-8, 10, 0.05), np.arange(10, 16.01, 0.25)
-    return 10.0 ** np.concatenate(coarse)
-
-
-class Variances(NamedTuple):
-    """The variance half of a fixed point: everything that one input decides."""
-
-    q_star: Array
-    q: Array  # q_star where there is one, 1 elsewhere, so that no NaN enters a derivative
-    status: Array
-    phase: Array
-    chaotic: Array  # a finite fixed point where nearby inputs separate
-    chi_1: Array
-    chi_q: Array
-    q_error: Array
-    all_q: Array
-    all_chi_q: Array
+    return _variance(_sampled_block(block), q0)
 
 
 def solve(block: Block, q0: Array) -> FixedPoint:
     """`fixed_point` in the arguments' own dtype, without checks."""
     if has_more_state(block):
         return solve_by_state(block, jnp.asarray(q0))
-    return solve_correlation(block, solve_variance(alone(block), jnp.asarray(q0)))
-
-
-def solve_variance(block: Block, q0: Array) -> Variances:
-    """q*, its status, and the susceptibilities there, of a block that may be `alone`."""
-    q0 = lax.stop_gradient(q0)
-    settled = _settle(block, q0)
-    scan, roots = _all_roots(block, q0.dtype)
-    roots = jax.vmap(lambda root: attach(_excess, root, block))(roots)
-    q_star, status = _reached(q0, settled, roots, scan)
-    finite = (status == _CONVERGED) | (status == _ZERO) | (status == _INVARIANT)
-    q = jnp.where(finite, q_star, 1.0)
-    missing = jnp.isnan(roots)
-    here = jax.vmap(partial(_portrait, block))(jnp.append(jnp.where(missing, 1.0, roots), q))
-    chi_1, chi_1_slope, chi_q, error = (values[-1] for values in here)
-    # Where V(0) = 0 both slopes have one limit, the mean of the squared one-sided slopes of what is next to 0.
-    chi_q = jnp.where(status == _ZERO, chi_1, chi_q)
-    status = jnp.where((status == _CONVERGED) & (chi_q < -1) & (jnp.abs(settled.q - q) > 1e-3 * q), _CYCLES, status)
-    known = finite & (status != _CYCLES)
-    q_error = error / jnp.maximum(jnp.abs(1 - chi_q), jnp.finfo(q.dtype).eps)
-    q_error = jnp.where((status == _INVARIANT) | (status == _ZERO), 0.0, q_error)
-    phase = _phase(chi_1, chi_1_slope * q_error, status, known)
-    chaotic = (phase == 2) & ((status == _CONVERGED) | (status == _INVARIANT))
-    all_chi_q = jnp.where(missing, jnp.nan, here.chi_q[:-1])
-    codes = (code.astype(jnp.int8) for code in (status, phase))
-    return Variances(q_star, q, *codes, chaotic, chi_1, chi_q, q_error, roots, all_chi_q)
-
-
-class _Portrait(NamedTuple):
-    chi_1: Array
-    chi_1_slope: Array  # d chi_1 / dq
-    chi_q: Array
-    error: Array  # of V(q)
-
-
-def _portrait(block: Block, q: Array) -> _Portrait:
-    """What one evaluation of the block tells about a variance q."""
-
-    def image(q: Array) -> tuple[tuple[Array, Array], Array]:
-        after = block(Kernel.coincident(q))
-        return (after.q1, after.gap), after.error
-
-    (_, chi_1), (chi_q, chi_1_slope), error = jax.jvp(image, (q,), (jnp.ones_like(q),), has_aux=True)
-    return _Portrait(chi_1, chi_1_slope, chi_q, error)
-
-
-class _Settled(NamedTuple):
-    q: Array
-    image: Array  # V(q)
-
-
-def _settle(block: Block, q0: Array) -> _Settled:
-    """q after a good number of layers from q0; the direction rule of `_reached` does the rest."""
-    held = lax.stop_gradient(block)
-
-    def step(state: tuple) -> tuple:
-        i, _, image = state
-        q = jnp.minimum(image, _TOP)
-        return i + 1, q, variance(held, q)
-
-    def unfinished(state: tuple) -> Array:
-        i, q, image = state
-        return (i < _SETTLING) & ((i == 0) | (jnp.abs(image - q) > 4 * jnp.finfo(q.dtype).eps * q))
-
-    return _Settled(*lax.while_loop(unfinished, step, (jnp.int32(0), q0, q0))[1:])
-
-
-class _Scan(NamedTuple):
-    signs: Array  # of V(q) - q on the scan grid
-    at_zero: Array  # V(0)
-
-
-def _excess(q: Array, block: Block) -> Array:
-    return variance(block, q) - q
-
-
-def _all_roots(block: Block, dtype: Any) -> tuple[_Scan, Array]:
-    """Every fixed point of V in the range of the grid, ascending, NaN-padded; and the scan that found them."""
-    held = lax.stop_gradient(block)
-    grid = jnp.asarray(scan_grid(dtype), dtype)
-    images = jax.vmap(lambda q: held(Kernel.coincident(q)))(jnp.append(grid, 0.0))
-    image = images.q1[:-1]
-    # Near q = 0 the slope there decides what rounding hides: relu6 at sigma_w^2 = 2 (1 + 2^-52) has a fixed point.
-    below = jnp.where(images.q1[-1] > 0, 1.0, jnp.sign(images.gap[-1] - 1))
-    signs = significant_signs(image - grid, 64 * jnp.finfo(dtype).eps * grid, below)
-
-    def log_excess(s: Array) -> tuple[Array, Array]:
-        q = jnp.exp(s)
-        image, slope = jax.vmap(partial(_value_and_slope, held))(q)
-        return (image - q) / q, slope - image / q
-
-    roots = jnp.exp(bracketed_newton(log_excess, brackets(signs, jnp.log(grid))))
-    # log q has |log q| times fewer digits than q: one step in q itself.
-    image, slope = jax.vmap(partial(_value_and_slope, held))(roots)
-    moved = roots - jnp.where(slope != 1, (image - roots) / jnp.where(slope != 1, slope - 1, 1.0), 0.0)
-    # Where V becomes infinite V(q) - q changes its sign and has no root.
-    return _Scan(signs, images.q1[-1]), jnp.where(jnp.abs(image - roots) <= 1e-3 * roots, moved, jnp.nan)
-
-
-def _value_and_slope(block: Block, q: Array) -> tuple[Array, Array]:
-    return jax.jvp(partial(variance, block), (q,), (jnp.ones_like(q),))
-
-
-def _reached(q0: Array, settled: _Settled, roots: Array, scan: _Scan) -> tuple[Array, Array]:
-    """The fixed point that the iteration ends at, and its status.
-
-    After the first layers the iterate moves towards the nearest fixed point in the direction of V(q) - q, which is
-    where a monotone V takes it; a V that falls spirals in around its only fixed point.
-    """
-    held = lax.stop_gradient(roots)
-    eps = jnp.finfo(q0.dtype).eps
-    q, excess = settled.q, settled.image - settled.q
-    at_root = jnp.abs(held - q) <= 1e-6 * held
-    up = jnp.where(excess <= 0, held < q, held > q)
-    candidate = at_root | up
-    distance = jnp.where(candidate, jnp.abs(jnp.log(held / jnp.maximum(q, 1e-30))), jnp.inf)
-    distance = jnp.where(at_root, 0.0, distance)
-    best = jnp.argmin(jnp.where(jnp.isnan(distance), jnp.inf, distance))
-    exists = jnp.any(candidate)
-    invariant = jnp.all(scan.signs == 0)
-    resting = (scan.at_zero == 0) & ((excess <= 0) | (q < 1e-26))
-    stuck = jnp.abs(excess) <= 4 * eps * q
-    grows = ~jnp.isfinite(excess) | (excess > 0)
-    status = jnp.where(exists, _CONVERGED, jnp.where(grows, _DIVERGES, jnp.where(resting | stuck, _ZERO, _DIVERGES)))
-    status = jnp.where(q == 0, _ZERO, status)
-    status = jnp.where(invariant & (q0 > 0), _INVARIANT, status)
-    q_star = jnp.select(
-        [status == _CONVERGED, status == _ZERO, status == _INVARIANT],
-        [roots[best], jnp.zeros_like(q0), q0],
-        jnp.inf,
-    )
-    return q_star, status
-
-
-def _phase(chi_1: Array, moved: Array, status: Array, known: Array) -> Array:
-    """By the sign of chi_1 - 1, critical where that is within its own error; `moved` is what q's error does to it."""
-    moved = jnp.where(jnp.isfinite(moved), moved, 0.0)
-    error = 8 * jnp.finfo(chi_1.dtype).eps * (1 + jnp.abs(chi_1)) + jnp.abs(moved)
-    by_chi = jnp.where((jnp.abs(chi_1 - 1) <= error) & jnp.isfinite(chi_1), 1, jnp.where(chi_1 < 1, 0, 2))
-    return jnp.where(known, by_chi, jnp.where(status == _DIVERGES, 3, 4))
+    return solve_correlation(block, solve_variance(sampled_block(block), jnp.asarray(q0)))
 
 
 def depth_scale(chi: Array) -> Array:
@@ -285,7 +118,7 @@ def depth_scale(chi: Array) -> Array:
 
 def solve_correlation(block: Block, v: Variances) -> FixedPoint:
     """c* and what follows from it."""
-    if holds(block, "noisy"):
+    if has_trait(block, "per_input_noise"):
         gap, chi_c = noisy_gap(block, v.q)
     else:
         gap, chi_c = fixed_gap(block, v.q, v.chi_1, v.chaotic)
@@ -298,13 +131,13 @@ def solve_by_state(block: Block, q0: Array) -> FixedPoint:
     state, status = settle(block, q0)
     known = (status == _CONVERGED) | (status == _INVARIANT)
     state = jnp.where(known, state, jnp.where(status == _ZERO, 0.0, uncorrelated(jnp.ones_like(q0))))
-    chi_1 = germ(block, state)
+    chi_1 = tangent(block, state)
     flow = jax.jacfwd(partial(next_state, block))(state)
     # The mean over the channels follows at once; variance and members decay together.
     chi_q = slowest(flow[:2, :2])
     eps = jnp.finfo(q0.dtype).eps
     error = jnp.where(known, 64 * eps * state[0] / jnp.maximum(jnp.abs(1 - chi_q), eps), 0.0)
-    phase = _phase(chi_1, jnp.zeros_like(chi_1), status, known | (status == _ZERO))
+    phase = phase_of(chi_1, jnp.zeros_like(chi_1), status, known | (status == _ZERO))
     chaotic = known & (phase == 2)
     q_star = jnp.where(known | (status == _ZERO), state[0], jnp.where(status == _DIVERGES, jnp.inf, state[0]))
     gap, chi_c = pairs_apart(block, state, chaotic, chi_1)
@@ -345,5 +178,7 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
     )
 
 
-_alone, _variance, _correlation = (host_float64(part) for part in (alone, solve_variance, solve_correlation))
+_sampled_block, _variance, _correlation = (
+    host_float64(part) for part in (sampled_block, solve_variance, solve_correlation)
+)
 _by_state = host_float64(solve_by_state)

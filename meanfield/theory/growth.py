@@ -9,14 +9,15 @@ import jax
 import numpy as np
 from jax import Array
 
+from ..blocks.block import Block, check_block, sampled_block
+from ..blocks.residual import Residual
 from ..errors import InputError
-from .block import Block, alone, check_block
-from .blocks.residual import Residual
-from .fixed_point import chi_perpendicular, fixed_variance, variance
-from .precision import host_float64, is_traced
-from .result import Result
-from .state import has_more_state
-from .status import GrowthLaw, Status
+from ..interface.labels import GrowthLaw, Status
+from ..interface.precision import host_float64, is_traced
+from ..interface.result import Result
+from ..solvers.coupled_state import has_more_state
+from ..solvers.fixed_variance import chi_perpendicular, variance
+from .fixed_point import fixed_variance
 
 _BOUNDED, _POWER, _EXPONENTIAL, _FASTER = range(4)
 # Asymptotic series here are in powers of q^(-1/2), which halve from one of these to the next.
@@ -66,10 +67,10 @@ def growth(block: Block, q0: float = 1.0) -> Growth:
         return _law(_BOUNDED)
     exact = isinstance(block, Residual) and float(block.skip) == 1.0
     q = _HIGH if exact else _LOW
-    return _from(q, *(np.asarray(a) for a in _far(_alone(block), q, exact=exact)))
+    return _from(q, *(np.asarray(a) for a in _far(_sampled_block(block), q, exact=exact)))
 
 
-_alone = host_float64(alone)
+_sampled_block = host_float64(sampled_block)
 
 
 @host_float64(static=("exact",))

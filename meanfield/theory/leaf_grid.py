@@ -12,16 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..blocks.block import Block, check_block, has_trait, sampled_block
+from ..blocks.leaves import Path, path_name, with_leaf
 from ..errors import InputError
-from .block import Block, alone, check_block, holds
-from .fixed_point import FixedPoint, Variances, solve, solve_correlation, solve_variance, variance
-from .labelled import variables, write
-from .leaves import Path, path_name, with_leaf
-from .precision import host_float64
-from .ranges import values_of
-from .result import Result
-from .state import has_more_state
-from .tabulated import activations_of, single_tables, tables_for, with_activations
+from ..interface.arguments import values_of
+from ..interface.netcdf import variables, write
+from ..interface.precision import host_float64
+from ..interface.result import Result
+from ..solvers.coupled_state import has_more_state
+from ..solvers.fixed_variance import Variances, solve_variance, variance
+from ..tables.tabulated_block import activations_of, single_tables, tables_for, with_activations
+from .fixed_point import FixedPoint, solve, solve_correlation
 
 _PIECE, _WORTH_A_TABLE = 32, 64
 
@@ -63,7 +64,7 @@ class LeafDiagram(Result):
         import xarray
 
         names = self.y_leaf, self.x_leaf
-        data = variables(self, names)
+        data = variables(self, [f.name for f in fields(FixedPoint)], names)
         coords = dict(zip(names, (self.y, self.x), strict=True))
         return xarray.Dataset(data, coords, {"block": self.block, "title": "mean-field phase diagram"})
 
@@ -131,7 +132,7 @@ def _solved(block: Block, paths: tuple[Path, Path], every: list[np.ndarray], q0:
         return in_pieces(partial(_by_state, q0=q0))
     tabulate = every[0].size >= _WORTH_A_TABLE and not _moves_activations(block, paths, every)
     found = in_pieces(partial(_variances, single_tables(block) if tabulate else None, q0=q0))
-    with_pairs = holds(block, "noisy") | found.chaotic
+    with_pairs = has_trait(block, "per_input_noise") | found.chaotic
     known = (found.status == 0) | (found.status == 2)
     found = found._replace(chaotic=found.chaotic & known, q=np.where(known, found.q, 0.0))
     tables = None
@@ -139,7 +140,7 @@ def _solved(block: Block, paths: tuple[Path, Path], every: list[np.ndarray], q0:
         q = np.where(with_pairs & known, found.q, np.max(found.q[with_pairs & known]))
 
         def visit(watched: Block) -> Any:
-            return in_pieces(partial(_met, activations_of(watched)), q)
+            return in_pieces(partial(_visited_variances, activations_of(watched)), q)
 
         tables = tables_for(block, visit)
     return in_pieces(partial(_correlations, tables), found)
@@ -168,14 +169,16 @@ def _variances(
 ) -> Variances:
     def one(x: Array, y: Array) -> Variances:
         here = _at(block, paths, x, y)
-        here = alone(here) if tables is None else with_activations(here, tables)
+        here = sampled_block(here) if tables is None else with_activations(here, tables)
         return solve_variance(here, jnp.asarray(q0, x.dtype))
 
     return jax.vmap(one)(x, y)
 
 
 @host_float64(static=("paths",))
-def _met(activations: list, block: Block, x: Array, y: Array, q: Array, *, paths: tuple[Path, Path]) -> Array:
+def _visited_variances(
+    activations: list, block: Block, x: Array, y: Array, q: Array, *, paths: tuple[Path, Path]
+) -> Array:
     """One layer at every point, for the variances that its activations meet."""
     return jax.vmap(lambda x, y, q: variance(with_activations(_at(block, paths, x, y), activations), q))(x, y, q)
 

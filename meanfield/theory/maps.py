@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ..blocks.block import Block, check_block
+from ..blocks.kernel import Kernel
 from ..errors import InputError
-from .block import Block, check_block
-from .fixed_point import fixed_point, variance
-from .kernel import Kernel
-from .precision import host_float64, is_traced
+from ..interface.precision import host_float64, is_traced
+from ..solvers.fixed_variance import variance
+from .fixed_point import fixed_point
 
 
 def variance_map(block: Block, q: Any) -> Any:

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..blocks.block import Block, check_block
+from ..blocks.kernel import Kernel
 from ..errors import InputError
-from .block import Block, check_block
+from ..interface.precision import host_float64
 from .fixed_point import fixed_point
-from .kernel import Kernel
-from .precision import host_float64
 
 
 def mode_decay(block: Block, positions: int | tuple[int, ...], q0: float = 1.0) -> np.ndarray:
@@ -49,5 +49,5 @@ def _response(block: Block, q: Any, e: Any, *, shape: tuple[int, ...]) -> Array:
         return block(Kernel(q, q, gap, jnp.zeros_like(q), equal=True)).gap
 
     apart = jax.jvp(after, (q * e,), (impulse,))[1]
-    germ = block(Kernel.coincident(q).replace(gap=impulse)).gap
-    return jnp.where(e > 0, apart, germ)
+    tangent = block(Kernel.coincident(q).replace(gap=impulse)).gap
+    return jnp.where(e > 0, apart, tangent)

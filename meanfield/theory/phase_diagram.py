@@ -15,24 +15,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ..blocks.block import MLP, Activate, Block, Dense, Serial, check_block
+from ..blocks.leaves import Path as LeafPath
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
-from ..progress import bar
-from .block import MLP, Activate, Block, Dense, Serial, check_block
-from .correlation import fixed_gap
+from ..interface.arguments import values_of
+from ..interface.labels import Phase, Status
+from ..interface.netcdf import variables, write
+from ..interface.precision import in_float64, local_devices
+from ..interface.progress import bar
+from ..interface.result import Result
+from ..solvers.fixed_gap import fixed_gap
+from ..solvers.fixed_variance import solve_variance
+from ..solvers.roots import MOST_ROOTS
+from ..tables.mlp_grid import Points, fetch, in_chunks, looked_up, pairs, points
+from ..tables.moment_table import table_of
 from .critical import EdgeOfChaos, line_at
-from .fixed_point import FixedPoint, assemble, solve, solve_variance
-from .grid import Points, fetch, in_chunks, looked_up, pairs, points
-from .labelled import variables, write
+from .fixed_point import FixedPoint, assemble, solve
 from .leaf_grid import LeafDiagram, leaf_diagram
-from .leaves import Path as LeafPath
-from .precision import in_float64, local_devices
-from .ranges import values_of
-from .result import Result
-from .roots import MOST_ROOTS
-from .status import Phase, Status
-from .table import table_of
 
 CHUNK = 256
 TILE = 40_000
@@ -79,7 +80,7 @@ class PhaseDiagram(Result):
         """An xarray.Dataset with named axes; statuses and phases as flags, the critical line beside the grid."""
         import xarray
 
-        data = variables(self, ("sigma_b", "sigma_w"))
+        data = variables(self, [f.name for f in fields(FixedPoint)], ("sigma_b", "sigma_w"))
         for f in fields(EdgeOfChaos):
             value = np.asarray(getattr(self.critical_line, f.name))
             data[f"critical_{f.name}"] = xarray.Variable(
@@ -174,7 +175,7 @@ def _on_grid(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: floa
 
     shown = False if progress is None and len(tiles) <= _FEW else progress
     # What is compiled and tabulated on the way is not to be done by two tiles at once.
-    alone = 0 if not phi.has_steps and table_of(phi).in_use else 1
+    alone = 0 if not phi.has_steps and table_of(phi).is_warm else 1
     # Programs of one set of devices must not be started in two orders.
     at_once = min(os.cpu_count() or 1, _AT_ONCE) if len(local_devices()) == 1 else 1
     with bar(sigma_w.size * sigma_b.size, "phase diagram", shown) as advance:
@@ -214,7 +215,7 @@ def _by_solver(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: fl
 def _by_table(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> FixedPoint:
     """What one input decides at all points, then the pair panels that these need, then c* piece by piece."""
     table = table_of(phi)
-    table.in_use = True
+    table.is_warm = True
     (found, y, r), hard = points(table, sigma_w, sigma_b, q0)
 
     def sigmas(at: np.ndarray) -> list[np.ndarray]:

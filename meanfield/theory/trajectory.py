@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..blocks.block import Block, check_block, has_trait
+from ..blocks.kernel import Kernel
 from ..errors import InputError
-from .block import Block, check_block, holds
-from .kernel import Kernel
-from .precision import host_float64, is_traced
-from .result import Result
-from .state import leaves_gaussian
-from .tabulated import tables_for, with_activations
+from ..interface.precision import host_float64, is_traced
+from ..interface.result import Result
+from ..solvers.coupled_state import leaves_gaussian
+from ..tables.tabulated_block import tables_for, with_activations
 
 _STRETCH, _EXACT, _LONG = 32, 128, 2048
 
@@ -84,7 +84,7 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
     shape = every[0].shape
     pairs = tuple(a.reshape(-1) for a in every)
     equal = not is_traced(pairs) and bool(np.array_equal(pairs[0], pairs[1]) and np.all(pairs[2] >= 0))
-    if holds(block, "couples"):
+    if has_trait(block, "couples_members"):
         if not is_traced(pairs) and not equal:
             raise InputError(
                 f"q0={q0!r}, c0={c0!r}: a block that couples members needs two equal variances and c0 >= 0"
@@ -100,8 +100,8 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
 def _start(block: Block, q1: Any, q2: Any, c0: Any, c_within: Any, equal: bool) -> tuple[Kernel, Any]:
     # 1 - c of a float is exact near 1, so nothing is lost on the way to the gap.
     members = {}
-    if holds(block, "couples"):
-        members = {"within": q1 * (1 - c_within), "across": q1 * (1 - c0 * c_within)}
+    if has_trait(block, "couples_members"):
+        members = {"gap_within": q1 * (1 - c_within), "gap_across": q1 * (1 - c0 * c_within)}
     none = 0 * q1
     gap = (q1 * q2) ** 0.5 * (1 - c0)
     return Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members), none
@@ -157,7 +157,7 @@ def _alone_along(block: Block, kernel: Kernel, *, length: int) -> Any:
     """The variances of single inputs (P,) over `length` layers."""
 
     def one(kernel: Kernel) -> Kernel:
-        return lax.scan(lambda k, _: (block(k).settled(), None), block(kernel).settled(), length=length)[0]
+        return lax.scan(lambda k, _: (block(k).as_arrays(), None), block(kernel).as_arrays(), length=length)[0]
 
     return lax.map(one, jax.tree.map(jnp.asarray, kernel.replace(equal=True))).q1
 
@@ -181,11 +181,11 @@ def _one(block: Block, row: tuple, length: int) -> tuple[tuple, Trajectory]:
 
         _, chi_c, after = jax.jvp(gap_after, (state.gap,), (jnp.ones_like(state.gap),), has_aux=True)
         e = state.one_minus_c
-        c_within = None if state.within is None else 1 - state.within / state.q1
+        c_within = None if state.gap_within is None else 1 - state.gap_within / state.q1
         q1, q2 = (q * jnp.exp2(power) for q in (state.q1, state.q2))
         chi = _chi(block, state)
         here = Trajectory(q1, q2, 1 - e, e, chi, chi_c, chi * state.q1 / after.q1, c_within)
-        return _in_range(after.settled(), power), here
+        return _in_range(after.as_arrays(), power), here
 
     return lax.scan(layer, row, length=length)
 
@@ -199,12 +199,12 @@ def _in_range(state: Kernel, power: Array) -> tuple[Kernel, Array]:
     top, step = 2.0 ** (exponents * 25 // 32), exponents * 15 // 64
     largest = jnp.maximum(state.q1, state.q2)
     by = jnp.where(largest > top, -step, jnp.where((largest < 1 / top) & (largest > 0), step, 0))
-    return state.scaled(jnp.exp2(by.astype(power.dtype))).settled(), power - 2 * by
+    return state.scaled(jnp.exp2(by.astype(power.dtype))).as_arrays(), power - 2 * by
 
 
 def _chi(block: Block, state: Kernel) -> Array:
     """chi of the first input where it is now."""
     one = jnp.ones_like(state.q1)
-    members = {} if state.within is None else {"within": state.within, "across": 0 * one}
+    members = {} if state.gap_within is None else {"gap_within": state.gap_within, "gap_across": 0 * one}
     at = Kernel(state.q1, state.q1, one, 0 * one, state.m1, state.m1, **members)
     return block(at.replace(equal=True, infinitesimal=True, gaussian=state.gaussian)).gap

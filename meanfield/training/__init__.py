@@ -5,9 +5,9 @@ takes. The networks here are arrays and a scan, built for training hundreds at o
 `networks`, what a network does before training in `measure`, and the drawing of the map in `plots`.
 """
 
-from meanfield.training.cost import Cost
-from meanfield.training.grid import train
-from meanfield.training.sweep import Sweep
-from meanfield.training.trainability import Trainability
+from .cost import Cost
+from .sweep import Sweep
+from .train import train
+from .trainability import Trainability
 
 __all__ = ["Cost", "Sweep", "Trainability", "train"]

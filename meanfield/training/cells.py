@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from meanfield.data import Dataset
-from meanfield.training.network import Params, draw, logits
-from meanfield.training.sweep import Sweep
+from ..data import Dataset
+from .network import Params, draw, logits
+from .sweep import Sweep
 
 __all__ = ["SCORED", "Programs", "Scores", "Task", "cell_keys", "minibatches", "train_cells"]
 

@@ -8,8 +8,8 @@ import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from meanfield.errors import InputError
-from meanfield.theory.ranges import values_of
+from ..errors import InputError
+from ..interface.arguments import values_of
 
 __all__ = ["depth_values", "instance_of", "member", "positive", "sigma_values", "whole"]
 

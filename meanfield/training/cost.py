@@ -8,8 +8,8 @@ import time
 import jax
 import jax.numpy as jnp
 
-from meanfield.training.network import parameter_count
-from meanfield.training.sweep import Sweep
+from .network import parameter_count
+from .sweep import Sweep
 
 __all__ = ["Cost", "cell_bytes", "cell_flops", "chunk_size", "estimate", "memory_budget"]
 
@@ -86,7 +86,7 @@ def chunk_size(cells: int, bytes_each: int, budget: int, devices: int = 1) -> in
 
 def estimate(sweep: Sweep) -> Cost:
     """The cost of a sweep on this machine, nothing trained; loads the data and times a few matrix products."""
-    from meanfield.training.cells import SCORED
+    from .cells import SCORED
 
     data = sweep.dataset()
     d_in, classes = data.x_train.shape[1], data.classes

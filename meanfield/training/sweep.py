@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.data import NAMES, Dataset, load
-from meanfield.errors import InputError
-from meanfield.training.checks import depth_values, instance_of, member, positive, sigma_values, whole
+from ..data import NAMES, Dataset, load
+from ..errors import InputError
+from .checks import depth_values, instance_of, member, positive, sigma_values, whole
 
 __all__ = ["OPTIMIZERS", "Sweep"]
 
@@ -104,7 +104,7 @@ class Sweep:
 
     def phi(self):
         """The activation, resolved (a `meanfield.Activation`)."""
-        from meanfield.gaussian.named import activation
+        from ..gaussian.named import activation
 
         return activation(self.activation)
 
@@ -120,7 +120,7 @@ class Sweep:
 
     def cost(self):
         """What this sweep will cost, before it is trained: see `meanfield.training.Cost`. Loads the data."""
-        from meanfield.training.cost import estimate
+        from .cost import estimate
 
         return estimate(self)
 

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from meanfield.errors import InputError
-from meanfield.training.sweep import Sweep
+from ..errors import InputError
+from .sweep import Sweep
 
 __all__ = ["MEASURED", "Trainability"]
 
@@ -144,7 +144,7 @@ class Trainability:
 
     def plot(self, ax=None, **options):
         """Draw the map with `meanfield.plots.trainability`; returns the Axes."""
-        from meanfield.plots.trainability import trainability
+        from ..plots.trainability import trainability
 
         return trainability(self, ax, **options)
 

@@ -28,18 +28,18 @@ def test_json_is_strict_and_says_words(capsys):
 
 
 def test_arrays_of_words():
-    assert show.plain(Word(np.array([[0, 1]], np.int8))) == [["converged", "zero"]]
+    assert show.to_jsonable(Word(np.array([[0, 1]], np.int8))) == [["converged", "zero"]]
 
 
 def test_numbers_keep_every_digit():
     value = 1.7609546396437712
-    assert json.loads(json.dumps(show.plain(np.float64(value)))) == value
+    assert json.loads(json.dumps(show.to_jsonable(np.float64(value)))) == value
 
 
 def test_array_scalars_are_numbers():
-    assert show.plain(np.array(2.0)) == 2.0
-    assert show.plain(np.array(True)) is True
-    assert show.plain(np.int32(3)) == 3
+    assert show.to_jsonable(np.array(2.0)) == 2.0
+    assert show.to_jsonable(np.array(True)) is True
+    assert show.to_jsonable(np.int32(3)) == 3
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from flax import nnx
 
 import meanfield as mf
+from meanfield.advice.flax_code import flax_code
+from meanfield.advice.operating_point import operating_point
 from meanfield.errors import InputError
-from meanfield.initializers.flax_code import flax_code
-from meanfield.initializers.lengths import lengths
-from meanfield.initializers.operating_point import operating_point
+from meanfield.theory.variance_trajectory import lengths
 
 SLOW = {"marks": pytest.mark.slow}
 PROGRAMS = [

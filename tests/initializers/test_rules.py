@@ -93,7 +93,7 @@ def test_delta_orthogonal_is_jaxs_and_loses_the_channels():
     point = mf.critical("tanh", q=0.1)
     rule = critical("tanh", q=0.1, weights="delta_orthogonal")
     assert 8 * float(jnp.mean(rule(key, CONV)[1, 1] ** 2)) == pytest.approx(point.sigma_w**2, rel=1e-5)
-    assert float(jnp.abs(rule(key, CONV)).sum() - jnp.abs(rule(key, CONV)[1, 1]).sum()) == 0
+    assert float(jnp.abs(rule(key, CONV).at[1, 1].set(0)).max()) == 0
     # Fewer channels out than in: JAX's refuses, critical takes orthonormal columns.
     assert 64 * float(jnp.mean(rule(key, (3, 64, 8))[1] ** 2)) == pytest.approx(point.sigma_w**2, rel=1e-5)
     with pytest.raises(InputError, match="c_in <= c_out"):

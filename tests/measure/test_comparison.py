@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from meanfield.measure.comparison import Comparison, compare, threshold
+from meanfield.measurement.comparison import Comparison, compare, threshold
 
 # Two-sided critical values of Student's t, as printed in tables.
 TABLE = [

@@ -11,8 +11,8 @@ import pytest
 
 import meanfield as mf
 from meanfield.errors import InputError
-from meanfield.measure import measure
-from meanfield.measure.finite_width import length_corrections
+from meanfield.measurement import measure
+from meanfield.theory.finite_width import length_corrections
 
 SQRT2 = math.sqrt(2)
 

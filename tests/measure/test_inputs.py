@@ -8,7 +8,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.errors import InputError
-from meanfield.measure.inputs import input_kernel, input_pairs
+from meanfield.measurement.inputs import input_kernel, input_pairs
 
 ROWS = np.arange(12.0).reshape(6, 2)
 

@@ -10,7 +10,7 @@ from flax import nnx
 
 import meanfield as mf
 from meanfield.errors import InputError
-from meanfield.measure import measure
+from meanfield.measurement import measure
 
 TANH = mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3)
 SIZES = {"depth": 3, "width": 20, "d_in": 5}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import meanfield as mf
+from meanfield.advice.compare_init import schemes, verdict
 from meanfield.initializers import critical, glorot, he, heuristic, lecun
-from meanfield.measure.schemes import schemes, verdict
 
 
 def _words(phi, depth, rules):

@@ -9,16 +9,16 @@ import pytest
 from flax import nnx
 
 import meanfield as mf
+from meanfield.blocks.attention import Attention
+from meanfield.blocks.block import Activate, Dense, Serial
+from meanfield.blocks.convolution import Convolution
+from meanfield.blocks.gated import GLU
+from meanfield.blocks.noise import Dropout, Noise, NReLU
+from meanfield.blocks.normalization import LayerNorm, RMSNorm, WeightStandardized
+from meanfield.blocks.residual import Repeat, Residual, Sum
 from meanfield.initializers import Scaled
 from meanfield.initializers import WeightStandardized as Standardized
 from meanfield.networks import WSLinear
-from meanfield.theory.block import Activate, Dense, Serial
-from meanfield.theory.blocks.attention import Attention
-from meanfield.theory.blocks.convolution import Convolution
-from meanfield.theory.blocks.gated import GLU
-from meanfield.theory.blocks.noise import Dropout, Noise, NReLU
-from meanfield.theory.blocks.normalization import LayerNorm, RMSNorm, WeightStandardized
-from meanfield.theory.blocks.residual import Repeat, Residual, Sum
 
 DENSE = mf.Dense(1.2, 0.3)
 BLOCKS = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.theory.state import germ, next_state, uncorrelated
+from meanfield.solvers.coupled_state import next_state, tangent, uncorrelated
 
 
 def full_residual(phi, sigma_w, sigma_b, sigma_v, sigma_a):
@@ -116,12 +116,12 @@ def test_relu_with_dropout():
 
 
 def test_multiplicative_noise_is_dropout_of_the_same_second_moment():
-    noisy, dropped = (
+    per_input_noise, dropped = (
         mf.fixed_point(mf.Activate("relu") >> n >> mf.Dense(1.0))
         for n in (mf.Noise(multiplicative=1.0), mf.Dropout(0.5))
     )
-    assert str(noisy.status) == str(dropped.status) == "scale_invariant"  # sigma_w^2 = 2 / mu_2 = 1
-    assert float(noisy.c_star) == pytest.approx(0.217234, abs=6e-7) == float(dropped.c_star)
+    assert str(per_input_noise.status) == str(dropped.status) == "scale_invariant"  # sigma_w^2 = 2 / mu_2 = 1
+    assert float(per_input_noise.c_star) == pytest.approx(0.217234, abs=6e-7) == float(dropped.c_star)
 
 
 @pytest.mark.slow
@@ -203,7 +203,7 @@ def growth_of(block):
         step = jax.jit(next_state)
         state = step(block, uncorrelated(jnp.asarray(1.0)))
         np.testing.assert_allclose(step(block, state), state, rtol=1e-12, atol=1e-12)
-        return float(jax.jit(germ)(block, state))
+        return float(jax.jit(tangent)(block, state))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import meanfield as mf
+from meanfield.blocks.block import has_trait
+from meanfield.blocks.kernel import Kernel
 from meanfield.errors import InputError
-from meanfield.theory.block import holds
-from meanfield.theory.kernel import Kernel
 
 DENSE = mf.Dense(1.3, 0.2)
 BLOCKS = {
@@ -38,8 +38,8 @@ KERNELS = [(1.0, 1.0, 0.3), (1.0, 2.0, 0.5), (0.7, 0.7, 1e-9), (0.5, 0.1, 0.02)]
 
 def kernel(q1, q2, gap, block=None):
     a, b, g = (jnp.asarray(v, float) for v in (q1, q2, gap))
-    if block is not None and holds(block, "couples"):
-        return Kernel(a, a, g, 0 * a, within=0.7 * a, across=0.7 * a + 0.5 * g, equal=True)
+    if block is not None and has_trait(block, "couples_members"):
+        return Kernel(a, a, g, 0 * a, gap_within=0.7 * a, gap_across=0.7 * a + 0.5 * g, equal=True)
     return Kernel(a, b, g, 0 * a)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import meanfield as mf
+from meanfield.blocks.architectures import ARCHITECTURES
 from meanfield.errors import InputError
-from meanfield.theory.architectures import ARCHITECTURES
 
 DOCS = Path(__file__).parents[2] / "docs"
 DEEP = mf.Residual(mf.MLP("leaky_relu", 1.2, 0.1), scale=0.5) >> mf.Dropout(0.1) >> mf.Conv([0.2, 0.8], 1.4)

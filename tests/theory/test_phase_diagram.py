@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.theory.table import Table
+from meanfield.tables.moment_table import Table
 
 FIELDS = ("q_star", "one_minus_c_star", "chi_1", "chi_c", "chi_q", "xi_c", "xi_q")
 
@@ -97,10 +97,10 @@ def test_sixteen_million_points_in_four_gibibytes():
 def test_numbers_do_not_depend_on_what_was_asked_before():
     phi = mf.activation("sin")
     with jax.enable_x64(True):
-        fresh, used = Table(phi), Table(phi)
-        hard, easy = fresh.panel_of(np.array([30.0**2, 1.0]))
+        independent_weights, used = Table(phi), Table(phi)
+        hard, easy = independent_weights.panel_of(np.array([30.0**2, 1.0]))
         used.pairs(hard)
-        for one, other in zip(fresh.pairs(easy), used.pairs(easy), strict=True):
+        for one, other in zip(independent_weights.pairs(easy), used.pairs(easy), strict=True):
             np.testing.assert_array_equal(one, other)
 
 

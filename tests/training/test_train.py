@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-import meanfield.training.grid as grid
+import meanfield.training.train as grid
 from meanfield.errors import InputError
 from meanfield.training import Sweep, Trainability, train
 from meanfield.training.trainability import MEASURED
@@ -63,7 +63,7 @@ def test_theory_comes_with_the_result(tiny):
 
 
 def test_theory_matches_the_reference_point():
-    at = grid.theory(Sweep(sigma_w=[1.5811388300841898]))
+    at = grid.predicted_depth_scales(Sweep(sigma_w=[1.5811388300841898]))
     assert at["xi_c"][0] == pytest.approx(11.79559, rel=1e-5)
 
 

@@ -1,0 +1,239 @@
+"""Blocks: pytrees that map a `Kernel` to a `Kernel`. An architecture is one; all else is a function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..errors import InputError
+from ..gaussian.activation import Activation
+from ..gaussian.moments import moments, sampled
+from ..gaussian.named import activation
+from ..gaussian.pairs import pair_moments
+from ..interface.arguments import check_sigma
+from .batch_sphere import on_sphere
+from .kernel import Kernel
+
+
+class Block:
+    """What every block is: a frozen pytree with `__call__(kernel) -> kernel`; `a >> b` is b after a.
+
+    A block of your own is a registered dataclass that inherits this, with its hyperparameters as fields. What others
+    must know of it, as class attributes:
+
+    fresh   : what leaves it comes through random weights of its own, so that it is independent of what came in
+    noisy   : two equal inputs leave it apart
+    couples : it couples the members of an input (examples of a batch, tokens of a sequence)
+    """
+
+    independent_weights: ClassVar[bool] = False
+    per_input_noise: ClassVar[bool] = False
+    couples_members: ClassVar[bool] = False
+
+    def __call__(self, kernel: Kernel) -> Kernel:
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """InputError where a hyperparameter is illegal; what is named sigma is a standard deviation."""
+        for part in fields(self):  # type: ignore[arg-type]
+            if part.name.startswith("sigma"):
+                check_sigma(part.name, getattr(self, part.name))
+
+    def __rshift__(self, following: Block) -> Serial:
+        if not isinstance(following, Block):
+            return NotImplemented
+        mlp_parts = [b.blocks if type(b) is Serial else (b,) for b in (self, following)]
+        return Serial((*mlp_parts[0], *mlp_parts[1]))
+
+
+def has_trait(block: Block, trait: str) -> bool:
+    """Whether a block, or one inside it, is `fresh`, `noisy` or `couples`."""
+    return any(getattr(part, trait) for part in sub_blocks(block))
+
+
+def sub_blocks(part: Any) -> Iterator[Block]:
+    """A block and all blocks inside it."""
+    if isinstance(part, Block):
+        yield part
+        part = [getattr(part, f.name) for f in fields(part)]  # type: ignore[arg-type]
+    if isinstance(part, (tuple, list)):
+        for inner in part:
+            yield from sub_blocks(inner)
+
+
+class Pointwise(Block):
+    """A block that acts on each channel, position and member alone: what it does to one pair, `pair`, says it all."""
+
+    def pair(self, kernel: Kernel) -> Kernel:
+        """The kernel after the block of a Gaussian pair: scalar arrays, and no members to look after."""
+        raise NotImplementedError
+
+    def __call__(self, kernel: Kernel) -> Kernel:
+        if not kernel.gaussian:
+            raise InputError(f"block={self!r} meets pre-activations that are not Gaussian; put a Dense before it")
+        if jnp.ndim(kernel.q1):
+            return jax.vmap(self)(kernel.as_arrays())
+        after = self.pair(kernel)
+        return after if kernel.gap_within is None else after.replace(**self._members(kernel))
+
+    def _members(self, kernel: Kernel) -> dict[str, Array | None]:
+        def inside(gap: Array) -> Array:
+            return self.pair(Kernel(kernel.q1, kernel.q1, gap)).gap
+
+        if kernel.infinitesimal:
+            gap_within, slope = jax.jvp(inside, (kernel.gap_within,), (jnp.ones_like(kernel.gap_within),))
+            return {"gap_within": gap_within, "gap_across": slope * kernel.gap_across}
+        return {
+            "gap_within": inside(kernel.gap_within),
+            "gap_across": None if kernel.gap_across is None else inside(kernel.gap_across),
+        }
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Activate(Pointwise):
+    """An activation: q -> E[phi^2], gap -> the normalized half squared distance of the outputs (Poole et al. 2016).
+
+    phi is what `mf.activation` takes.
+
+    >>> float(Activate("relu")(Kernel.single(jnp.float32(2.0))).q1.round(5))
+    1.0
+    """
+
+    phi: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "phi", as_activation(self.phi))
+
+    def __call__(self, kernel: Kernel) -> Kernel:
+        return on_sphere(self.phi, kernel) if kernel.batch_size_on_sphere else super().__call__(kernel)
+
+    def pair(self, kernel: Kernel) -> Kernel:
+        """`Pointwise.pair`."""
+        first = moments(self.phi, kernel.q1)
+        known = {"error": first.error, "m1": first.mean, "gaussian": False}
+        if kernel.gap is None or kernel.infinitesimal:
+            gap = None if kernel.gap is None else first.slope * kernel.gap
+            return kernel.replace(q1=first.second, q2=first.second, gap=gap, m2=first.mean, **known)
+        second = first if kernel.equal else moments(self.phi, kernel.q2)
+        length = kernel.length
+        e = jnp.where(length > 0, kernel.gap / jnp.where(length > 0, length, 1.0), 0.0)
+        apart = pair_moments(self.phi, kernel.q1, kernel.q2, e, kernel.equal).distance
+        out = first.second if kernel.equal else jnp.sqrt(first.second * second.second)
+        return kernel.replace(q1=first.second, q2=second.second, gap=out * apart, m2=second.mean, **known)
+
+
+def as_activation(phi: Any) -> Any:
+    """`activation` of what a user may type; what a pytree may hold instead passes."""
+    typed = isinstance(phi, str) or (callable(phi) and not isinstance(phi, (Activation, type)))
+    return activation(phi) if typed else phi
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Dense(Block):
+    """A fully connected layer, W ~ N(0, sigma_w^2 / fan_in), b ~ N(0, sigma_b^2): q -> sigma_w^2 q + sigma_b^2.
+
+    The gap is scaled; where the two lengths differ, the bias adds the cross term of independent kernels, in a form
+    in which nothing cancels.
+
+    >>> float(Dense(2.0, 1.0)(Kernel.single(jnp.float32(3.0))).q1)
+    13.0
+    """
+
+    sigma_w: Any = 1.0
+    sigma_b: Any = 0.0
+    independent_weights: ClassVar[bool] = True
+
+    def __call__(self, kernel: Kernel) -> Kernel:
+        return biased(kernel.scaled(self.sigma_w), self.sigma_b)
+
+
+def biased(kernel: Kernel, sigma_b: Any) -> Kernel:
+    """The kernel behind random weights and a bias: Gaussian, of no mean over the channels."""
+    b_var = jnp.square(sigma_b)
+    a1, a2, gap = kernel.q1, kernel.q2, kernel.gap
+    if gap is not None and not kernel.equal:
+        gap = gap + _cross(a1, a2, b_var)
+    eps = jnp.finfo(jnp.result_type(a1)).eps
+    error = kernel.error + 4 * eps * (a1 + b_var)
+    none = jnp.zeros_like(a1)
+    return kernel.replace(q1=a1 + b_var, q2=a2 + b_var, gap=gap, error=error, gaussian=True, m1=none, m2=none)
+
+
+def _cross(a1: Array, a2: Array, b: Array) -> Array:
+    """sqrt((a1 + b)(a2 + b)) - sqrt(a1 a2) - b, every term positive."""
+    below = jnp.sqrt((a1 + b) * (a2 + b)) + jnp.sqrt(a1 * a2) + b
+    apart = (a1 - a2) / jnp.where((a1 > 0) | (a2 > 0), jnp.sqrt(a1) + jnp.sqrt(a2), 1.0)
+    return b * apart**2 / jnp.where(below > 0, below, 1.0)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Serial(Block):
+    """Blocks one after the other; `a >> b` makes one."""
+
+    blocks: tuple[Block, ...]
+
+    def __call__(self, kernel: Kernel) -> Kernel:
+        for i, block in enumerate(self.blocks):
+            if i and isinstance(block, Pointwise) and not (kernel.gaussian or kernel.batch_size_on_sphere):
+                before = self.blocks[i - 1]
+                raise InputError(
+                    f"block={block!r} follows {before!r}, which leaves no Gaussian; put a Dense between them"
+                )
+            kernel = block(kernel)
+        return kernel
+
+
+def MLP(phi: str | Callable | Activation, sigma_w: Any, sigma_b: Any = 0.0) -> Serial:
+    """The block of a fully connected network, from pre-activations to the next layer's pre-activations.
+
+    phi is a name, a callable, an expression in x or an `Activation`; sigma_w and sigma_b are standard deviations
+    (scalars, traced or not; leaves of the block). A negative or non-finite sigma is an InputError.
+
+    >>> MLP("tanh", sigma_w=1.5, sigma_b=0.3).blocks[1]
+    Dense(sigma_w=1.5, sigma_b=0.3)
+    """
+    block = Activate(phi) >> Dense(sigma_w, sigma_b)
+    check_block(block)
+    return block
+
+
+def sampled_block(block: Block) -> Block:
+    """The block as a single input sees it: activations by samples of them, which one program serves (see `sampled`)."""
+    if has_trait(block, "couples_members"):
+        # Members of an input are pairs.
+        return block
+    dtype = jnp.result_type(float, *jax.tree.leaves(block))
+
+    def one(part: Any) -> Any:
+        return sampled(part, dtype) if isinstance(part, Activation) else part
+
+    return jax.tree.map(one, block, is_leaf=lambda part: isinstance(part, Activation))
+
+
+def check_block(block: Any) -> None:
+    """InputError unless block is a `Block` whose hyperparameters are legal."""
+    if not isinstance(block, Block):
+        raise InputError(f"block={block!r} is not a block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")
+    for part in sub_blocks(block):
+        part.check()
+
+
+def mlp_parts(block: Block) -> tuple[Any, Dense]:
+    """The activation and the dense block of an `mf.MLP`; InputError for a block of another kind.
+
+    >>> import meanfield as mf
+    >>> mlp_parts(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3))[1]
+    Dense(sigma_w=1.5, sigma_b=0.3)
+    """
+    match block:
+        case Serial(blocks=(Activate(phi=phi), Dense() as dense)):
+            return phi, dense
+    raise InputError(f"block={block!r} is not a fully connected block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")

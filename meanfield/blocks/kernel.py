@@ -1,0 +1,192 @@
+"""`Kernel`: the second moments of a pair of inputs, as a layer hands them to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..errors import InputError
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Kernel:
+    """Variances q1, q2 of a pair's pre-activations and their gap = sqrt(q1 q2) - q12 = sqrt(q1 q2) (1 - c).
+
+    The gap is carried, not the covariance, so that 1 - c keeps its digits down to 1e-16 and below: an affine layer
+    scales it, and no layer has to subtract to find it. Scalars, or arrays of one shape: positions of a convolution.
+
+    gap None       : a single input; blocks map q1 alone
+    error          : a bound on q1's absolute error from quadrature in the last block
+    m1, m2         : means over the channels, 0 behind a layer of random weights
+    within         : the gap between two members of one input (tokens of a sequence, examples of a batch), all alike;
+                     None where inputs have no members or no block couples them
+    across         : the gap between a member of one input and another member of the other
+    equal          : (static) q2 is q1 and the covariance is not negative, which halves the work
+    infinitesimal  : (static) the pair is at distance zero and `gap` is its first-order germ, which every block maps
+                     linearly. Its factor through a block is chi, the perpendicular susceptibility. `across` is then
+                     the germ of across - within.
+    gaussian       : (static) whether the pre-activations are Gaussian, which an activation must know
+    sphere         : (static) the batch size where a batch's pre-activations lie on a sphere, else 0
+    """
+
+    q1: Any
+    q2: Any
+    gap: Any = None
+    error: Any = 0.0
+    m1: Any = 0.0
+    m2: Any = 0.0
+    gap_within: Any = None
+    gap_across: Any = None
+    equal: bool = field(default=False, metadata={"static": True})
+    infinitesimal: bool = field(default=False, metadata={"static": True})
+    gaussian: bool = field(default=True, metadata={"static": True})
+    batch_size_on_sphere: int = field(default=0, metadata={"static": True})
+
+    @classmethod
+    def single(cls, q: Array) -> Kernel:
+        """One input of variance q, without a companion."""
+        return cls(q, q, None, jnp.zeros_like(q), equal=True)
+
+    @classmethod
+    def pair(cls, q: Array, gap: Array) -> Kernel:
+        """Two inputs of one variance q, `gap` <= q apart."""
+        return cls(q, q, gap, jnp.zeros_like(q), equal=True)
+
+    @classmethod
+    def coincident(cls, q: Array) -> Kernel:
+        """Two inputs that coincide, with a unit germ of a gap: a block maps it to chi."""
+        return cls(q, q, jnp.ones_like(q), jnp.zeros_like(q), equal=True, infinitesimal=True)
+
+    @property
+    def length(self) -> Array:
+        """sqrt(q1 q2)."""
+        return self.q1 if self.equal else jnp.sqrt(self.q1 * self.q2)
+
+    @property
+    def one_minus_c(self) -> Array:
+        """1 - c = gap / sqrt(q1 q2); NaN where a length is 0."""
+        return self.gap / self.length
+
+    def replace(self, **changes: Any) -> Kernel:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def as_arrays(self) -> Kernel:
+        """The same, every field an array of the shape and dtype of q1: what a loop can carry."""
+        like = jnp.asarray(self.q1)
+        return jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a, like.dtype), like.shape), self)
+
+    def scaled(self, s1: Any, s2: Any = None) -> Kernel:
+        """The kernel of s1 x1 and s2 x2 (s1 x2 where s2 is None)."""
+        if self.batch_size_on_sphere:
+            raise InputError(
+                f"a BatchNorm of batch_size={self.batch_size_on_sphere} needs the activation that follows: "
+                'put an Activate behind it ("linear" where there is none)'
+            )
+        s2 = s1 if s2 is None else s2
+        var1, var2, cross = jnp.square(s1), jnp.square(s2), s1 * s2
+        gap = self.gap
+        if self.infinitesimal:
+            # Weights of 0 leave nothing of an infinite slope.
+            gap = jnp.where(jnp.isinf(gap) & (cross == 0), 0.0, gap)
+        return self.replace(
+            q1=var1 * self.q1,
+            q2=var2 * self.q2,
+            gap=None if gap is None else cross * gap,
+            error=var1 * self.error,
+            m1=s1 * self.m1,
+            m2=s2 * self.m2,
+            gap_within=None if self.gap_within is None else var1 * self.gap_within,
+            gap_across=None if self.gap_across is None else cross * self.gap_across,
+        )
+
+    def add(self, other: Kernel) -> Kernel:
+        """The kernel of x + y, x and y independent but for their channel means.
+
+        gap_x + gap_y, and a third term that is positive where the lengths of the two inputs differ; nothing cancels
+        but, where both have means and the lengths differ, the means' share.
+        """
+        both = not (self.gaussian or other.gaussian)
+        gap = None if self.gap is None else self.gap + other.gap
+        if gap is not None and not self.equal:
+            gap = _gap_of_means(self, other) if both else orthogonal_gap(*_pair(self), *_pair(other))
+        return self.replace(
+            q1=self.q1 + other.q1 + (2 * self.m1 * other.m1 if both else 0.0),
+            q2=self.q2 + other.q2 + (2 * self.m2 * other.m2 if both else 0.0),
+            gap=gap,
+            error=self.error + other.error,
+            m1=self.m1 + other.m1,
+            m2=self.m2 + other.m2,
+            gap_within=None if self.gap_within is None else self.gap_within + other.gap_within,
+            gap_across=None if self.gap_across is None else self.gap_across + other.gap_across,
+            gaussian=self.gaussian and other.gaussian,
+        )
+
+    def centred(self) -> Kernel:
+        """The kernel of x minus its mean over the channels."""
+        if self.gaussian:
+            return self
+        gap = self.gap
+        if gap is not None and not self.equal:
+            gap = gap - _share_of_means(*_pair(self)[:2], self.m1, self.m2)
+        none = jnp.zeros_like(self.q1)
+        return self.replace(q1=self.q1 - self.m1**2, q2=self.q2 - self.m2**2, gap=gap, m1=none, m2=none)
+
+    def with_noise(self, n1: Array, n2: Array, tangent: Any = 1.0) -> Kernel:
+        """The kernel of x plus noise of variances n1, n2, independent between the inputs, their members and channels.
+
+        A gradient sees one draw of the noise: a germ is multiplied by `germ` and by nothing else.
+        """
+        gap = self.gap
+        if self.infinitesimal:
+            gap = tangent * gap
+        elif gap is not None:
+            gap = gap + (n1 if self.equal else gap_increase(self.q1, self.q2, n1, n2))
+        return self.replace(
+            q1=self.q1 + n1,
+            q2=self.q2 + n2,
+            gap=gap,
+            gap_within=None if self.gap_within is None else self.gap_within + n1,
+            gap_across=self.gap_across if self.infinitesimal or self.gap_across is None else self.gap_across + n1,
+        )
+
+
+def _pair(kernel: Kernel) -> tuple[Array, Array, Array]:
+    return kernel.q1, kernel.q2, kernel.gap
+
+
+def root(x: Array) -> Array:
+    """sqrt(x) with the derivative 0 at 0, for terms that vanish there faster than a square root."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
+
+
+def orthogonal_gap(a1: Array, a2: Array, a: Array, b1: Array, b2: Array, b: Array) -> Array:
+    """The gap of the sum of two orthogonal parts of variances a1, a2 and b1, b2 and gaps a and b."""
+    below = root((a1 + b1) * (a2 + b2)) + root(a1 * a2) + root(b1 * b2)
+    distance = root(a1) * root(b2) - root(a2) * root(b1)
+    return a + b + distance**2 / jnp.where(below > 0, below, 1.0)
+
+
+def _share_of_means(q1: Array, q2: Array, m1: Array, m2: Array) -> Array:
+    """What the means add to the gap of the centred parts, within variances q1, q2."""
+    means = jnp.abs(m1 * m2) - m1 * m2
+    return orthogonal_gap(q1 - m1**2, q2 - m2**2, jnp.zeros_like(q1), m1**2, m2**2, means)
+
+
+def _gap_of_means(x: Kernel, y: Kernel) -> Array:
+    centred = [_pair(part.centred()) for part in (x, y)]
+    distance = orthogonal_gap(*centred[0], *centred[1])
+    v1, v2 = (a + b for a, b in zip(centred[0][:2], centred[1][:2], strict=True))
+    m1, m2 = x.m1 + y.m1, x.m2 + y.m2
+    return distance + _share_of_means(v1 + m1**2, v2 + m2**2, m1, m2)
+
+
+def gap_increase(q1: Array, q2: Array, n1: Array, n2: Array) -> Array:
+    """sqrt((q1 + n1)(q2 + n2)) - sqrt(q1 q2), every term positive."""
+    below = root((q1 + n1) * (q2 + n2)) + root(q1 * q2)
+    return (q1 * n2 + q2 * n1 + n1 * n2) / jnp.where(below > 0, below, 1.0)

@@ -1,0 +1,87 @@
+"""Blocks side by side and again and again: residual connections, sums of branches, repetition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+from jax import lax
+
+from ..errors import InputError
+from .block import Block, has_trait
+from .kernel import Kernel
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Residual(Block):
+    """x -> skip x + scale branch(x): variances add, q -> skip^2 q + scale^2 V(q) (Yang & Schoenholz 2017).
+
+    The branch must hold random weights, which make it independent of x; else InputError. With skip = 1 the variance
+    grows and `fixed_point` says `diverges`: `mf.growth` gives the law. Channel means on both sides, as of an activation
+    that ends a branch, are counted.
+
+    >>> import meanfield as mf
+    >>> block = mf.Residual(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.1), scale=0.5)
+    >>> round(float(mf.variance_map(block, 1.0)), 6)
+    1.224291
+    """
+
+    branch: Block
+    scale: Any = 1.0
+    skip: Any = 1.0
+
+    def __call__(self, kernel: Kernel) -> Kernel:
+        _check_independent(self.branch)
+        return kernel.scaled(self.skip).add(self.branch(kernel).scaled(self.scale))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sum(Block):
+    """x -> a(x) + b(x) + ..., branches of independent random weights: variances and gaps add.
+
+    InputError where more than one branch has no random weights of its own.
+
+    >>> import meanfield as mf
+    >>> float(mf.variance_map(mf.Sum((mf.Dense(1.0), mf.Dense(2.0))), 3.0))
+    15.0
+    """
+
+    branches: tuple[Block, ...]
+
+    def __call__(self, kernel: Kernel) -> Kernel:
+        for branch in sorted(self.branches, key=lambda b: has_trait(b, "independent_weights"))[1:]:
+            _check_independent(branch)
+        first, *rest = (branch(kernel) for branch in self.branches)
+        for other in rest:
+            first = first.add(other)
+        return first
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Repeat(Block):
+    """A block `depth` times, with weights of its own each time; compile time does not grow with depth.
+
+    >>> import meanfield as mf
+    >>> float(mf.variance_map(mf.Repeat(mf.Dense(2.0), depth=3), 1.0))
+    64.0
+    """
+
+    block: Block
+    depth: int = field(metadata={"static": True})
+
+    def __call__(self, kernel: Kernel) -> Kernel:
+        if self.depth < 1:
+            return kernel
+        # The first one alone: it may change what is static of a kernel.
+        kernel = self.block(kernel).as_arrays()
+        return lax.scan(lambda k, _: (self.block(k).as_arrays(), None), kernel, length=self.depth - 1)[0]
+
+
+def _check_independent(branch: Block) -> None:
+    if not has_trait(branch, "independent_weights"):
+        raise InputError(f"branch={branch!r} has no random weights, so that it depends on what it is added to; end it "
+                         "with a Dense (or set `fresh = True` on a block of your own that has)")  # fmt: skip

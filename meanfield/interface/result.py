@@ -1,0 +1,50 @@
+"""What results have in common: a readable repr, in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import fields
+from typing import Any
+
+import jax
+import numpy as np
+
+from .labels import Labels
+
+
+def show(value: Any) -> str:
+    """One value in a few characters: a number to ten digits, an array by its shape and range."""
+    if isinstance(value, jax.core.Tracer):
+        return str(value)
+    if isinstance(value, Labels):
+        return str(value) if value.shape == () else f"{type(value).__name__} {list(value.shape)}"
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        array = np.asarray(value)
+        if array.ndim == 0:
+            return f"{array[()]:.10g}" if array.dtype.kind == "f" else str(array[()])
+        finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+        if array.size <= 6:
+            return "[" + ", ".join(f"{v:.6g}" for v in array.ravel()) + "]"
+        span = f" in [{finite.min():.4g}, {finite.max():.4g}]" if finite.size else " all NaN"
+        return f"array {list(array.shape)}{span}"
+    return str(value)
+
+
+class Result:
+    """A frozen dataclass that prints one field a line."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(name, shown value) of every field."""
+        return [(f.name, show(getattr(self, f.name))) for f in fields(self)]  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        rows = self.rows()
+        width = max(len(name) for name, _ in rows)
+        return "\n".join([type(self).__name__, *(f"  {name:<{width}}  {value}" for name, value in rows)])
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><td><code>{html.escape(name)}</code></td><td>{html.escape(value)}</td></tr>"
+            for name, value in self.rows()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{cells}</table>"

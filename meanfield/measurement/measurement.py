@@ -1,0 +1,121 @@
+"""`measure`: lengths, distances and gradients of real networks, layer by layer, network by network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from ..errors import InputError
+from ..interface.arguments import whole
+from ..interface.progress import bar
+from .inputs import input_pairs
+
+__all__ = ["Measurement", "measure"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, repr=False, eq=False)
+class Measurement:
+    """What `measure` returns: float64 arrays (seeds, depth + 1, P) for P pairs of inputs; row l is layer l.
+
+    q1, q2        : (1/n) sum_i (h_i^l)^2 of the first and the second input of each pair
+    one_minus_c   : |h/|h| - h'/|h'||^2 / 2, one minus the cosine of the pair, free of cancellation
+    log_gradient  : ln(|(dh^L/dh^l)^T v|^2 / |v|^2) for the first input and a random Gaussian v at the last layer L
+    width         : n, units per layer
+    """
+
+    q1: Any
+    q2: Any
+    one_minus_c: Any
+    log_gradient: Any
+    width: int = field(metadata={"static": True})
+
+    @property
+    def c(self) -> np.ndarray:
+        """The cosine of each pair of pre-activations."""
+        return 1 - self.one_minus_c
+
+    def __repr__(self) -> str:
+        seeds, layers, pairs = np.shape(self.q1)
+        return f"Measurement(of {seeds} networks with depth {layers - 1}, {pairs} pairs of inputs)"
+
+
+def measure(
+    model: Any, x: Any = None, *, seeds: int = 10, key: int = 0, pairs: Any = None, progress: bool | None = None
+) -> Measurement:
+    """Send pairs of inputs through independent networks and record the moments of their pre-activations.
+
+    model: a factory `rngs -> network`, called with an `nnx.Rngs` once for each seed; or one network, measured as it
+    is (then there is one seed). A network has `preactivations(x, shift)` as `mf.networks.MLP` has.
+    x (n, d): inputs, the shipped digits where None; pairs: how many or which rows, as 4 or [(0, 1), (2, 5)].
+    key: an integer from which all random numbers come. progress: draw a bar; None does on a terminal.
+
+    Networks run in their own dtype, float32 usually, with matrix products in full float32 on every device, one
+    network at a time. 1 - c is right to 1% down to about 1e-11, the gradient in the range 1e-70 to 1e70.
+    InputError: a model that is neither, no preactivations, x or pairs that cannot be served.
+
+    >>> import meanfield as mf
+    >>> block = mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3)
+    >>> found = measure(lambda rngs: mf.networks.MLP(block, depth=5, width=100, d_in=64, rngs=rngs), seeds=2)
+    >>> found, found.q1.shape
+    (Measurement(of 2 networks with depth 5, 4 pairs of inputs), (2, 6, 4))
+    """
+    inputs = jnp.asarray(input_pairs(x, pairs))
+    seeds, root = whole("seeds", seeds), jax.random.key(whole("key", key, least=0))
+    if isinstance(model, nnx.Module):
+        seeds, build = 1, lambda rngs: model
+    elif callable(model):
+        build = model
+    else:
+        raise InputError(
+            f"model={model!r} must be a network or a factory: lambda rngs: mf.networks.MLP(..., rngs=rngs)"
+        )
+    found = []
+    with jax.default_matmul_precision("highest"), bar(seeds, "measuring networks", progress) as advance:
+        for one in jax.random.split(root, seeds):
+            # Built outside jit: one network after the other then shares what was compiled for the first.
+            draw, cotangent = jax.random.split(one)
+            network = build(nnx.Rngs(draw))
+            _check_network(network, inputs.shape[2])
+            found.append(jax.device_get(_moments(network, inputs, cotangent)))
+            advance(1)
+    return jax.tree.map(lambda *rows: np.stack(rows).astype(np.float64), *found)
+
+
+def _check_network(network: Any, d: int) -> None:
+    if not hasattr(network, "preactivations"):
+        raise InputError(f"model: {type(network).__name__} has no preactivations(x, shift); see mf.networks.MLP")
+    if getattr(network, "d_in", d) != d:
+        raise InputError(f"x has {d} numbers per input, but the model takes d_in={network.d_in}; give x of that size")
+
+
+@nnx.jit
+def _moments(network: Any, inputs: Array, key: Array) -> Measurement:
+    """The moments of one network; inputs (2, P, d)."""
+    _, pairs, d = inputs.shape
+    h = network.preactivations(inputs.reshape(2 * pairs, d))
+    norm = jnp.linalg.norm(h, axis=-1, keepdims=True)
+    # Normalizing first: cos = h.h' / |h||h'| would leave 1 - cos an error of 1e-7.
+    unit = h / jnp.where(norm > 0, norm, 1.0)
+    apart = jnp.sum((unit[:, :pairs] - unit[:, pairs:]) ** 2, -1) / 2
+    q = jnp.mean(h**2, -1)
+    gradient = _log_gradient(network, inputs[0], h[:, :pairs], key)
+    return Measurement(q[:, :pairs], q[:, pairs:], apart, gradient, width=h.shape[-1])
+
+
+def _log_gradient(network: Any, x: Array, h: Array, key: Array) -> Array:
+    """ln |J^T v|^2 / |v|^2 at every layer, (depth + 1, P): one backward pass, as the derivative in a shift."""
+    last, back = jax.vjp(lambda shift: network.preactivations(x, shift)[-1], jnp.zeros_like(h))
+    v = jax.random.normal(key, last.shape, last.dtype)
+    (cotangents,) = back(v)
+    # Scaled by the largest entry, so that squares of tiny or huge gradients stay inside float32.
+    largest = jnp.max(jnp.abs(cotangents), -1, keepdims=True)
+    scaled = cotangents / jnp.where(largest > 0, largest, 1.0)
+    squared = jnp.log(jnp.sum(scaled**2, -1)) + 2 * jnp.log(largest[..., 0])
+    return squared - jnp.log(jnp.sum(v**2, -1))

@@ -1,0 +1,96 @@
+"""`reinitialize`: draw the weights of an existing model anew, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from flax import nnx
+from jax import Array
+
+from ..errors import InputError
+from ..initializers.rule import Rule
+from .reader import Layer, drawn, key_of, linen_layers, nnx_layers
+
+
+def reinitialize(
+    model: Any,
+    initializer: Callable[..., Array],
+    key: Any = 0,
+    *,
+    bias_init: Callable[..., Array] | None = None,
+    where: Callable[[str], bool] | None = None,
+) -> Any:
+    """The same model with weights drawn anew by an initializer; the one that is given stays as it is.
+
+    model: an NNX module, or Linen's variables (the dict that `init` returns, or its "params"). Every array of two or
+    more axes that a layer holds is drawn, whatever its name, except embeddings; norms' scales stay. initializer: any
+    rule `(key, shape, dtype)`, of this library or another. Biases are drawn by `bias_init`; without one, by the
+    initializer where it is a rule of this library, which knows its sigma_b, and otherwise they stay.
+    key: a JAX key or an integer. where: which layers, by their path, `lambda path: "head" not in path`.
+
+    Kernels are (*window, c_in, c_out). In NNX, `nnx.LinearGeneral` (attention) and stacks that `nnx.vmap` made of
+    `Linear` and `Conv` are seen for what they are; from Linen's variables alone neither can be told from a convolution.
+    InputError for a model without weight layers.
+
+    >>> import meanfield as mf
+    >>> from flax import nnx
+    >>> layer = nnx.Linear(400, 300, rngs=nnx.Rngs(0))
+    >>> again = reinitialize(layer, mf.initializers.he, 1)
+    >>> print(f"{float(layer.kernel.std()) * 20:.1f} {float(again.kernel.std()) * 20:.1f}")
+    1.0 1.4
+    """
+    if bias_init is None and isinstance(initializer, Rule):
+        bias_init = initializer
+    if isinstance(model, nnx.Module):
+        model = nnx.clone(model)
+        layers = _chosen(nnx_layers(model), where)
+        for layer, k in zip(layers, jax.random.split(key_of(key), len(layers)), strict=True):
+            for params, name, new in _draws(layer, initializer, bias_init, k):
+                params[name][...] = new
+        return model
+    if not isinstance(model, Mapping):
+        raise InputError(f"model={type(model).__name__} must be an nnx.Module or Linen's variables, a dict")
+    # Variables, or their "params" alone.
+    params = model.get("params") if isinstance(model.get("params"), Mapping) else model
+    layers = _chosen(linen_layers(params), where)
+    for layer, k in zip(layers, jax.random.split(key_of(key), len(layers)), strict=True):
+        for _, name, new in _draws(layer, initializer, bias_init, k):
+            params = replaced(params, (*layer.path, name), lambda _, new=new: new)
+    return {**model, "params": params} if "params" in model and params is not model else params
+
+
+def _chosen(layers: list[Layer], where: Callable[[str], bool] | None) -> list[Layer]:
+    chosen = [layer for layer in layers if where is None or where(layer.name)]
+    if not chosen:
+        raise InputError("model has no weight layer" + (" that `where` chooses" if layers else "") + " to draw anew")
+    return chosen
+
+
+def _draws(layer: Layer, initializer: Any, bias_init: Any, key: Array) -> list[tuple[dict, str, Array]]:
+    """(kernels or biases, name, new array) of everything in a layer that is drawn anew."""
+    work = [(layer.kernels, name, initializer) for name in layer.kernels]
+    work += [(layer.biases, name, bias_init) for name in layer.biases if bias_init is not None]
+    keys = jax.random.split(key, len(work))
+    return [
+        (params, n, drawn(rule, k, layer, n, _array(params[n])))
+        for (params, n, rule), k in zip(work, keys, strict=True)
+    ]  # noqa: E501
+
+
+def _array(param: Any) -> Array:
+    if isinstance(param, nnx.Param):
+        return param[...]
+    return param.unbox() if hasattr(param, "unbox") else param
+
+
+def replaced(tree: Mapping[str, Any], path: tuple, change: Callable[[Array], Array]) -> Any:
+    """A nest of dicts with the array at a path changed, the rest shared; boxes of partitioned parameters stay on.
+
+    >>> replaced({"a": {"w": 1.0}, "b": 2.0}, ("a", "w"), lambda w: w + 1)
+    {'a': {'w': 2.0}, 'b': 2.0}
+    """
+    if not path:
+        return tree.replace_boxed(change(tree.unbox())) if hasattr(tree, "replace_boxed") else change(tree)
+    return {**tree, path[0]: replaced(tree[path[0]], path[1:], change)}

@@ -1,0 +1,157 @@
+"""Fixed points of blocks whose state is more than a variance: a batch or tokens that a block couples, channel means.
+
+A state is (q, within, m): variance, gap between two members of an input, mean over the channels. It is followed by
+iteration, since a scan for every fixed point in three dimensions would not end; `all_q` lists the one it reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ..blocks.block import Block, Dense, Serial, has_trait
+from ..blocks.convolution import Convolution
+from ..blocks.kernel import Kernel
+from .roots import MOST_ROOTS
+
+_FIRST, _MOST = 64, 2048
+_FAR = 10.0 ** np.arange(1, 9)
+
+
+def has_more_state(block: Block) -> bool:
+    """Whether the variance alone does not say what a block does to it."""
+    if has_trait(block, "couples_members"):
+        return True
+    first = block.blocks[0] if isinstance(block, Serial) and block.blocks else block
+    return not (leaves_gaussian(block) or isinstance(first, (Dense, Convolution)))
+
+
+def leaves_gaussian(block: Block) -> bool:
+    """Whether Gaussian pre-activations leave a block Gaussian."""
+    last = block
+    while isinstance(last, Serial) and last.blocks:
+        last = last.blocks[-1]
+    if isinstance(last, (Dense, Convolution)):
+        return True
+    one = jnp.ones(())
+    start = Kernel(one, one, gap_within=one, equal=True) if has_trait(block, "couples_members") else Kernel.single(one)
+    return jax.eval_shape(block, start).gaussian
+
+
+def kernel_of(block: Block, state: Array, gap: Array | None = None, gap_across: Array | None = None) -> Kernel:
+    """The kernel of a state (3,), and of a pair with a gap if one is given."""
+    q, gap_within, m = state
+    members = {"gap_within": gap_within, "gap_across": gap_across} if has_trait(block, "couples_members") else {}
+    return Kernel(q, q, gap, jnp.zeros_like(q), m, m, equal=True, gaussian=leaves_gaussian(block), **members)
+
+
+def next_state(block: Block, state: Array) -> Array:
+    """The state one block later."""
+    after = block(kernel_of(block, state))
+    return jnp.stack([after.q1, after.q1 if after.gap_within is None else after.gap_within, after.m1])
+
+
+def uncorrelated(q: Array) -> Array:
+    """The state of an input of variance q whose members are uncorrelated and whose channels have no mean."""
+    return jnp.stack([q, q, jnp.zeros_like(q)])
+
+
+def tangent(block: Block, state: Array) -> Array:
+    """chi_1 at a state: the factor of a germ between two replicas of the input, the same for each of its members."""
+    one, none = jnp.ones_like(state[0]), jnp.zeros_like(state[0])
+    return block(kernel_of(block, state, one, none).replace(infinitesimal=True)).gap
+
+
+def _iterate(f: Callable[[Array], Array], start: Array, most: int) -> tuple[Array, Array]:
+    """x after at most `most` steps of x -> f(x), and whether it rests."""
+
+    def step(carry: tuple) -> tuple:
+        i, _, x = carry
+        return i + 1, x, f(x)
+
+    def going(carry: tuple) -> Array:
+        i, before, x = carry
+        return (i < most) & ((i == 0) | ~_rests(before, x)) & jnp.all(jnp.isfinite(x)) & (jnp.max(jnp.abs(x)) < 1e30)
+
+    _, before, x = lax.while_loop(going, step, (jnp.int32(0), start, start))
+    return x, _rests(before, x)
+
+
+def _rests(before: Array, x: Array) -> Array:
+    return jnp.all(jnp.abs(x - before) <= 4 * jnp.finfo(x.dtype).eps * jnp.abs(x))
+
+
+def settle(block: Block, q0: Array) -> tuple[Array, Array]:
+    """The state that iteration from uncorrelated members of variance q0 reaches, and its status code.
+
+    Differentiable by one Newton step of the implicit equation.
+    """
+    frozen = lax.stop_gradient(block)
+    f = partial(next_state, frozen)
+    state, rests = _iterate(f, uncorrelated(lax.stop_gradient(q0)), _FIRST)
+    upward = f(state)[0] - state[0]
+    # Nothing above on the way up, or below on the way down, that could stop it?
+    ladder = jnp.where(upward > 0, _FAR, 1 / _FAR).astype(state.dtype)
+    scale = jnp.stack([ladder, ladder, jnp.sqrt(ladder)], 1)
+    beyond = jax.vmap(lambda s: (f(s * state)[0] - s[0] * state[0]) / s[0])(scale)
+    noise = 64 * jnp.finfo(state.dtype).eps * state[0]
+    free = ~rests & jnp.all(beyond * jnp.sign(upward) > -noise)
+    state, rests = _iterate(f, state, jnp.where(free | rests, 0, _MOST))
+    rests = rests & ~free
+    invariant = rests & jnp.all(jnp.abs(beyond) <= noise) & (state[0] > 0)
+    finite = jnp.all(jnp.isfinite(state))
+    status = jnp.where(rests, jnp.where(state[0] == 0, 1, 0), 5)
+    status = jnp.where(free, jnp.where(upward > 0, 3, 1), status)
+    status = jnp.where(invariant, 2, jnp.where(finite, status, 3))
+    state = jnp.where(status == 1, 0.0, state)
+    safe = jnp.where((status == 0) | (status == 2), state, uncorrelated(jnp.ones_like(state[0])))
+    return jnp.where(status == 3, jnp.inf, _polished(block, safe, status == 0, state)), status
+
+
+def _polished(block: Block, safe: Array, wanted: Array, state: Array) -> Array:
+    safe = lax.stop_gradient(safe)
+    system = jnp.eye(3, dtype=safe.dtype) - jax.jacfwd(partial(next_state, lax.stop_gradient(block)))(safe)
+    usable = wanted & (jnp.abs(jnp.linalg.det(system)) > 1e-12) & jnp.all(jnp.isfinite(system))
+    system = jnp.where(usable, system, jnp.eye(3, dtype=safe.dtype))
+    return jnp.where(usable, safe + jnp.linalg.solve(system, next_state(block, safe) - safe), state)
+
+
+def slowest(matrix: Array) -> Array:
+    """The eigenvalue of largest modulus of a real 2 x 2 matrix; its modulus where the two are complex."""
+    half, det = (matrix[0, 0] + matrix[1, 1]) / 2, matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
+    square = half**2 - det
+    spread = jnp.sqrt(jnp.where(square > 0, square, 1.0))
+    real = half + jnp.where(half < 0, -1.0, 1.0) * spread
+    return jnp.where(square > 0, real, jnp.where(square == 0, half, jnp.sqrt(jnp.abs(det))))
+
+
+def pairs_apart(block: Block, state: Array, chaotic: Array, chi_1: Array) -> tuple[Array, Array]:
+    """The fixed gap of two inputs at a state, and chi_c there: the slowest decay of (gap, across) towards it."""
+
+    def f(block: Block, state: Array, pair: Array) -> Array:
+        after = block(kernel_of(block, state, pair[0], pair[1]))
+        return jnp.stack([after.gap, after.gap if after.gap_across is None else after.gap_across])
+
+    frozen = partial(f, lax.stop_gradient(block), lax.stop_gradient(state))
+    start = jnp.stack([state[0] / 2, jnp.maximum(state[1], state[0] / 2)])
+    pair, _ = _iterate(frozen, lax.stop_gradient(start), jnp.where(chaotic, _MOST, 0))
+    fall = jax.jacfwd(frozen)(pair)
+    system = jnp.eye(2, dtype=pair.dtype) - fall
+    usable = jnp.all(jnp.isfinite(system)) & (jnp.abs(jnp.linalg.det(system)) > 1e-12)
+    system = jnp.where(usable, system, jnp.eye(2, dtype=pair.dtype))
+    pair = pair + jnp.linalg.solve(system, f(block, state, pair) - pair)
+    chi_c = slowest(jax.jacfwd(partial(f, block, state))(pair))
+    # What a block does not know of pairs has no slope either.
+    chi_c = jnp.where(jnp.isnan(pair[0]), jnp.nan, chi_c)
+    gap = jnp.minimum(pair[0], state[0])
+    return jnp.where(chaotic, gap, 0.0), jnp.where(chaotic, chi_c, chi_1)
+
+
+def padded(value: Array) -> Array:
+    """A value as the first of MOST_ROOTS, the others NaN."""
+    return jnp.full((MOST_ROOTS,), jnp.nan, value.dtype).at[0].set(value)
