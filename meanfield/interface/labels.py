@@ -1,44 +1,77 @@
-"""Words that live in arrays: how a solve ended, and in which phase it is."""
+"""Labels stored as integer arrays: how a solve ended, and in which phase it is."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import numpy as np
+from numpy.typing import DTypeLike
+
+from .precision import is_traced
+
+L = TypeVar("L", bound="Labels")
+
+
+class Member:
+    """One word of a `Labels` class, with its meaning; read from the class it is a scalar label."""
+
+    def __init__(self, meaning: str) -> None:
+        self.meaning = meaning
+
+    def __set_name__(self, owner: type[Labels], name: str) -> None:
+        self.word = name.lower()
+
+    def __get__(self, instance: Any, owner: type[L]) -> L:
+        return owner(np.int8(owner.words.index(self.word)))
 
 
 class Labels:
     """An integer code, or an array of them, that reads as words.
 
     A pytree with one leaf, so that it passes through jit and vmap. `str()` of a scalar is the bare word; comparing
-    with a word, or with other labels, is elementwise.
+    with a word, or with other labels, is elementwise; `np.asarray` gives the words. Each word is a member of the
+    class, `Status.CONVERGED`, whose `.code` is a NumPy integer for use inside traced code; `meanings` explains it.
     """
 
-    words: ClassVar[tuple[str, ...]]
+    words: ClassVar[tuple[str, ...]] = ()
+    meanings: ClassVar[dict[str, str]] = {}
     code: Any
 
+    def __init__(self, code: Any) -> None:  # subclasses are dataclasses, which write their own
+        raise NotImplementedError
+
+    def __init_subclass__(cls) -> None:
+        cls.meanings = {m.word: m.meaning for m in vars(cls).values() if isinstance(m, Member)}
+        cls.words = tuple(cls.meanings)
+        lines = (f"    {word:<16}: {meaning}" for word, meaning in cls.meanings.items())
+        cls.__doc__ = "\n".join([f"{(cls.__doc__ or '').rstrip()}\n", *lines])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        # One take; without this NumPy would make an object of every label.
+        return np.asarray(np.take(np.asarray(self.words), np.asarray(self.code)), dtype)
+
     def __str__(self) -> str:
-        if isinstance(self.code, jax.core.Tracer):
+        if is_traced(self.code):
             return f"{type(self).__name__}(traced)"
-        names = np.asarray(self.words)[np.asarray(self.code)]
-        return str(names)
+        return str(np.asarray(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self})"
 
-    def __eq__(self, other: Any) -> Any:
+    def __eq__(self, other: object) -> Any:
         if isinstance(other, str):
-            other = self.code_of(other)
+            code = self.code_of(other)
         elif isinstance(other, Labels):
-            other = other.code
+            code = other.code
         else:
             return NotImplemented
-        equal = self.code == other
+        equal = self.code == code
         return bool(equal) if isinstance(equal, np.bool_) else equal
 
-    def __ne__(self, other: Any) -> Any:
+    def __ne__(self, other: object) -> Any:
         equal = self.__eq__(other)
         if equal is NotImplemented:
             return equal
@@ -46,8 +79,11 @@ class Labels:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __getitem__(self, index: Any) -> Labels:
+    def __getitem__(self: L, index: Any) -> L:
         return type(self)(self.code[index])
+
+    def __iter__(self: L) -> Iterator[L]:
+        return (type(self)(code) for code in self.code)
 
     def __len__(self) -> int:
         return len(self.code)
@@ -59,6 +95,11 @@ class Labels:
     def shape(self) -> tuple[int, ...]:
         """Shape of the codes."""
         return np.shape(self.code)
+
+    @property
+    def size(self) -> int:
+        """How many labels there are."""
+        return int(np.prod(self.shape))
 
     @classmethod
     def code_of(cls, word: str) -> int:
@@ -73,36 +114,51 @@ class Labels:
 class Status(Labels):
     """How the variance iteration from q0 ended; fixed points are looked for up to q = 1e16, and `diverges` is past it.
 
-    >>> str(Status(np.int8(0)))
-    'converged'
+    >>> Status.CONVERGED, str(Status.ZERO)
+    (Status(converged), 'zero')
     """
 
     code: Any
-    words: ClassVar = ("converged", "zero", "scale_invariant", "diverges", "cycles", "not_converged")
+    CONVERGED = Member("q* is a number and is reached from q0")
+    ZERO = Member("q* = 0 is reached; c* is 0/0 there, and chi_1, chi_q are limits as q -> 0")
+    SCALE_INVARIANT = Member("every q is a fixed point, q0 as well")
+    DIVERGES = Member("q grows without bound from q0")
+    CYCLES = Member("q stays bounded and settles nowhere")
+    NOT_CONVERGED = Member("the budget of iterations was spent")
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, repr=False)
 class Phase(Labels):
-    """Ordered (chi_1 < 1), critical (= 1 within its error), chaotic (> 1), unbounded (q diverges) or undefined."""
+    """What becomes of two nearly equal inputs, by chi_1 at the fixed point."""
 
     code: Any
-    words: ClassVar = ("ordered", "critical", "chaotic", "unbounded", "undefined")
+    ORDERED = Member("chi_1 < 1: nearly equal inputs converge, gradients shrink")
+    CRITICAL = Member("chi_1 = 1 within its own error: the edge of chaos")
+    CHAOTIC = Member("chi_1 > 1: nearly equal inputs separate, gradients grow")
+    UNBOUNDED = Member("there is no fixed point, as q diverges")
+    UNDEFINED = Member("no phase can be told: q settles nowhere, or the error of chi_1 is too large")
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, repr=False)
 class CriticalStatus(Labels):
-    """Whether a critical point exists: found, none, limit_q0 (at q* = 0) or scale_invariant (at every q)."""
+    """Whether a critical point exists, and of which kind it is."""
 
     code: Any
-    words: ClassVar = ("found", "none", "limit_q0", "scale_invariant")
+    FOUND = Member("chi_1 = 1 at a fixed point q* > 0")
+    NONE = Member("chi_1 = 1 nowhere")
+    LIMIT_Q0 = Member("chi_1 = 1 in the limit q* = 0")
+    SCALE_INVARIANT = Member("chi_1 = 1 and every q is a fixed point")
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, repr=False)
 class GrowthLaw(Labels):
-    """How the variance grows with depth: not at all, as a power, exponentially, or faster."""
+    """How the variance grows with depth."""
 
     code: Any
-    words: ClassVar = ("bounded", "power", "exponential", "superexponential")
+    BOUNDED = Member("it does not: a fixed point is reached")
+    POWER = Member("as a power of the depth")
+    EXPONENTIAL = Member("by a constant factor per block")
+    SUPEREXPONENTIAL = Member("by a factor that itself grows")
