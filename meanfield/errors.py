@@ -1,4 +1,8 @@
-"""The one exception that bad input raises."""
+"""The exception of the library, and how its messages quote an argument."""
+
+from __future__ import annotations
+
+from typing import Any
 
 
 class InputError(ValueError):
@@ -11,3 +15,14 @@ class InputError(ValueError):
     Traceback (most recent call last):
     meanfield.errors.InputError: sigma_w=-1.0 must not be negative; give a standard deviation >= 0
     """
+
+
+def shown(name: str, value: Any) -> str:
+    """An argument as a message quotes it: `name=value`, or an option of the command line as it was typed.
+
+    >>> shown("width", -3), shown("--depth", "x")
+    ('width=-3', "--depth 'x'")
+    """
+    text = " ".join((repr(value) if isinstance(value, str) else str(value)).split())
+    text = text if len(text) <= 100 else f"{text[:97]}..."
+    return f"{name} {text}" if name.startswith("-") else f"{name}={text}"

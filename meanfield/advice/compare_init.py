@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from ..initializers import Rule, Scaled, gain, glorot, he, heuristic, lecun, orthogonal
-from ..interface.arguments import check_one_sigma, whole
+from ..interface.arguments import sigma, whole
 from ..interface.result import Result
 from ..measurement.measurement import measure
 from ..networks import MLP
@@ -129,7 +129,7 @@ def compare_init(
     rules = schemes(phi, depth) if rules is None else rules
     sigma_w, sigma_b = (np.array([float(getattr(rule, n)) for rule in rules.values()]) for n in ("sigma_w", "sigma_b"))
     for values in (sigma_w, sigma_b):
-        check_one_sigma("rules", float(values.max()))
+        sigma("rules", float(values.max()))
     path = lengths(phi, sigma_w, sigma_b, depth, sigma_w**2 + sigma_b**2)
     points = [fixed_point(rule.block(phi), q0=q0) for rule, q0 in zip(rules.values(), path.q[:, 0], strict=True)]
     at = {n: np.array([float(getattr(p, n)) for p in points]) for n in ("q_star", "chi_1", "chi_q", "xi_c", "xi_grad")}

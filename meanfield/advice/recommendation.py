@@ -20,7 +20,7 @@ from ..initializers.deep_kernel_shaping import dks
 from ..initializers.named import gain
 from ..initializers.orthogonal import DeltaOrthogonal, Orthogonal
 from ..initializers.rule import Rule, Scaled
-from ..interface.arguments import one_of
+from ..interface.arguments import one_of, whole
 from ..interface.result import Result
 from ..theory.fixed_point import fixed_point
 from ..theory.variance_trajectory import lengths
@@ -115,21 +115,16 @@ def recommend(
     """
     one_of("architecture", architecture, ARCHITECTURES)
     one_of("weights", weights, WEIGHTS)
-    for name, value in (("depth", depth), ("depth_wanted", depth_wanted)):
-        if isinstance(value, bool) or not (value is None and name == "depth_wanted" or _whole(value)):
-            raise InputError(f"{name}={value!r} must be a whole number of layers >= 1")
+    depth = whole("depth", depth)
+    wanted = depth if depth_wanted is None else whole("depth_wanted", depth_wanted)
     phi = activation(phi)
-    shape = {"activation": phi.name, "depth": int(depth), "architecture": architecture, "weights": weights}
+    shape = {"activation": phi.name, "depth": depth, "architecture": architecture, "weights": weights}
     if architecture == "residual":
         return _residual(phi, shape)
-    point = operating_point(phi, int(depth))
+    point = operating_point(phi, depth)
     if point.kind == "none":
         return _nothing(phi, shape)
-    return _plain(phi, point, shape, int(depth_wanted or depth))
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and value >= 1
+    return _plain(phi, point, shape, wanted)
 
 
 def _plain(phi: Activation, point: OperatingPoint, shape: dict, wanted: int) -> Recommendation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import InputError
+from ..interface.arguments import one_of
 from .block import MLP, Activate, Block, Dense
 from .convolution import Conv
 from .gated import GLU
@@ -38,9 +38,7 @@ def architecture(name: str, phi: Any, **leaves: Any) -> Block:
     >>> architecture("dropout", "tanh", rate=0.2, sigma_w=1.5).blocks[1:]
     (Dropout(rate=0.2), Dense(sigma_w=1.5, sigma_b=0.0))
     """
-    if name not in ARCHITECTURES:
-        raise InputError(f"architecture={name!r} is unknown; the names are {', '.join(ARCHITECTURES)}")
-    block = ARCHITECTURES[name](phi)
+    block = ARCHITECTURES[one_of("architecture", name, tuple(ARCHITECTURES))](phi)
     for path, value in leaves.items():
         block = with_leaf(block, path, value)
     return block

@@ -15,7 +15,7 @@ from ..gaussian.activation import Activation
 from ..gaussian.moments import moments, sampled
 from ..gaussian.named import activation
 from ..gaussian.pairs import pair_moments
-from ..interface.arguments import check_sigma
+from ..interface.arguments import sigma
 from .batch_sphere import on_sphere
 from .kernel import Kernel
 
@@ -42,7 +42,7 @@ class Block:
         """InputError where a hyperparameter is illegal; what is named sigma is a standard deviation."""
         for part in fields(self):  # type: ignore[arg-type]
             if part.name.startswith("sigma"):
-                check_sigma(part.name, getattr(self, part.name))
+                sigma(part.name, getattr(self, part.name))
 
     def __rshift__(self, following: Block) -> Serial:
         if not isinstance(following, Block):

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from ..errors import InputError
-from ..interface.arguments import check_sigma
+from ..interface.arguments import one_of, sigma, whole
 from .block import Block, biased
 from .kernel import Kernel, root
 
@@ -47,12 +47,11 @@ def Conv(profile: Any, sigma_w: Any = 1.0, sigma_b: Any = 0.0, size: int = 3) ->
     >>> Conv("uniform", sigma_w=1.5, size=4).profile.tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
-    check_sigma("sigma_w", sigma_w)
-    check_sigma("sigma_b", sigma_b)
+    sigma("sigma_w", sigma_w)
+    sigma("sigma_b", sigma_b)
     if isinstance(profile, str):
-        if profile not in ("delta", "uniform"):
-            raise InputError(f'profile={profile!r} must be "delta", "uniform" or an array of weights')
-        weights = np.ones(size) if profile == "uniform" else np.eye(size)[size // 2]
+        one_of("profile", profile, ("delta", "uniform"))
+        weights = np.ones(whole("size", size)) if profile == "uniform" else np.eye(size)[size // 2]
     else:
         weights = np.asarray(profile, float)
         if weights.ndim == 0 or not np.all(np.isfinite(weights)) or np.any(weights < 0) or not weights.sum() > 0:

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import NAMED, activation
+from ..interface.arguments import nearest, one_of
 from ..interface.precision import is_traced
 from .block import Block, check_block
 
@@ -86,7 +87,10 @@ def _chosen(block: Block, path: Path) -> list[int]:
     else:
         raise InputError(f"path={path!r} must be a path like 'blocks.1.sigma_w', or a function of the block")
     if not places:
-        raise InputError(f"path={path_name(path)!r} names no leaf of the block; its leaves are {', '.join(known)}")
+        near = nearest(path, [*known, *(name.rpartition(".")[2] for name in known)])
+        raise InputError(
+            f"path={path_name(path)!r} names no leaf of the block; {near}its leaves are {', '.join(known)}"
+        )
     return places
 
 
@@ -178,9 +182,9 @@ def _built(part: Any) -> Any:
     if "activation" in part:
         return activation(part["activation"], **part.get("params", {}))
     known = _classes()
-    if part.get("type") not in known:
-        raise InputError(f"type={part.get('type')!r} is no block; the blocks are {', '.join(sorted(known))}")
-    return known[part["type"]](**{name: _built(value) for name, value in part.items() if name != "type"})
+    return known[one_of("type", part.get("type"), sorted(known))](
+        **{name: _built(value) for name, value in part.items() if name != "type"}
+    )
 
 
 def _classes() -> dict[str, type[Block]]:

@@ -10,11 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.quadrature import expectation
-from ..interface.arguments import check_sigma
-from ..interface.precision import is_traced
+from ..interface.arguments import drop_rate, sigma
 from .block import Activate, Block, Pointwise
 from .kernel import Kernel
 
@@ -40,8 +38,7 @@ class Dropout(Block):
 
     def check(self) -> None:
         """`Block.check`."""
-        if not is_traced(self.rate) and not (np.ndim(self.rate) == 0 and 0 <= self.rate < 1):
-            raise InputError(f"rate={self.rate!r} must be a drop rate in [0, 1)")
+        drop_rate("rate", self.rate)
 
     def __call__(self, kernel: Kernel) -> Kernel:
         return _multiplied(kernel, self.rate / (1 - self.rate))
@@ -66,8 +63,8 @@ class Noise(Block):
 
     def check(self) -> None:
         """`Block.check`."""
-        check_sigma("multiplicative", self.multiplicative)
-        check_sigma("additive", self.additive)
+        sigma("multiplicative", self.multiplicative)
+        sigma("additive", self.additive)
 
     def __call__(self, kernel: Kernel) -> Kernel:
         added = jnp.square(self.additive) * jnp.ones_like(kernel.q1)

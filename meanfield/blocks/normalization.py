@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from ..errors import InputError
-from ..interface.arguments import check_sigma
+from ..interface.arguments import sigma, whole
 from .block import Block, biased
 from .kernel import Kernel
 
@@ -81,11 +80,8 @@ class BatchNorm(Block):
 
     def check(self) -> None:
         """`Block.check`."""
-        size = self.batch_size
-        if size is not None and (isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 4):
-            raise InputError(
-                f"batch_size={size!r} must be a whole number >= 4 (a gradient's growth is infinite below), or None"
-            )
+        if self.batch_size is not None:
+            whole("batch_size", self.batch_size, least=4)  # below, a gradient's growth is infinite
 
     def __call__(self, kernel: Kernel) -> Kernel:
         self.check()
@@ -126,8 +122,8 @@ class WeightStandardized(Block):
 
     def check(self) -> None:
         """`Block.check`."""
-        check_sigma("gain", self.gain)
-        check_sigma("sigma_b", self.sigma_b)
+        sigma("gain", self.gain)
+        sigma("sigma_b", self.sigma_b)
 
     def __call__(self, kernel: Kernel) -> Kernel:
         return biased(kernel.centred().scaled(self.gain), self.sigma_b)

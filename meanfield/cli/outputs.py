@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..interface.paths import NETCDF, path_to_write
 
 FIGURES = (".png", ".pdf", ".svg")
-DATA = (".nc",)
+DATA = NETCDF
 
 
 def writable(option: str, path: str | None, suffixes: Sequence[str]) -> Path | None:
     """The path, once it is known that a file of that name can be written there; None where no path was given.
 
-    Raises `InputError` where the suffix is not one of `suffixes`, the folder does not exist (none is created) or
-    cannot be written, or the path is a folder. An existing file is left as it is.
-
     >>> writable("-o", None, FIGURES)
     """
-    if path is None:
-        return None
-    target, folder = Path(path), str(Path(path).parent)
-    # os.path answers where Path would raise (a name too long, a null byte); _try then says what is wrong.
-    if os.path.isdir(target):
-        raise InputError(f"{option} {path!r} is a folder; name a file in it, such as {target / 'out'}{suffixes[0]}")
-    if target.suffix.lower() not in suffixes:
-        raise InputError(f"{option} {path!r} has an unknown suffix; give a name that ends in {' or '.join(suffixes)}")
-    if not os.path.exists(folder):
-        raise InputError(f"{option} {path!r}: the folder {folder!r} does not exist; create it first")
-    if not os.path.isdir(folder):
-        raise InputError(f"{option} {path!r}: {folder!r} is not a folder; give a path in a folder")
-    _try(option, target)
-    return target
-
-
-def _try(option: str, target: Path) -> None:
-    # Permission bits do not tell about read-only disks, full names or root; opening the file does.
-    try:
-        if os.path.exists(target):
-            target.open("ab").close()
-        else:
-            target.open("xb").close()
-            target.unlink()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{option} {str(target)!r} cannot be written ({reason}); give a path you may write") from None
+    return None if path is None else path_to_write(option, path, suffixes)
 
 
 def command_line(argv: Sequence[str]) -> str:

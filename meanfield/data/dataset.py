@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..interface.arguments import one_of
 from . import files
 
 __all__ = ["NAMES", "Dataset", "load"]
@@ -55,11 +55,7 @@ def load(name: str = "digits", path: str | os.PathLike | None = None) -> Dataset
     >>> float(round((data.x_train**2).mean(), 4))
     1.0
     """
-    if name not in NAMES:
-        close = difflib.get_close_matches(str(name), NAMES, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise InputError(f"data={name!r} is not a data set; {hint}known are {', '.join(NAMES)}")
-    if name == "digits":
+    if one_of("data", name, NAMES) == "digits":
         if path is not None:
             raise InputError(f"path={str(path)!r} is not used by the digits, which are shipped; leave it out")
         return _standardized(name, *_digits())

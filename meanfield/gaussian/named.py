@@ -6,7 +6,6 @@ Constants are those of the papers, as exact decimals; `gelu` is the erf form (He
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from ..errors import InputError
+from ..interface.arguments import nearest
 from .activation import Activation
 from .closed_forms import ErrorFunction, Sinusoid, TwoLevels, TwoSlopes
 from .expression import is_expression, parse
@@ -217,9 +217,8 @@ def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
             return NAMED[_ALIASES.get(name, name)](**params)
         if is_expression(name):
             return _from_expression(name, params)
-        near = difflib.get_close_matches(name, [*NAMED, *_ALIASES], n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else "`meanfield activations` lists the names"
-        raise InputError(f"activation={phi!r} is not a known name; {hint}")
+        near = nearest(name, [*NAMED, *_ALIASES], cutoff=0.4).strip() or "`meanfield activations` lists the names"
+        raise InputError(f"activation={phi!r} is not a known name; {near}")
     if callable(phi):
         return _from_callable(phi)
     raise InputError(f"activation={phi!r} must be a name, a callable, an expression in x or an mf.Activation")

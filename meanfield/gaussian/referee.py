@@ -17,6 +17,8 @@ import numpy as np
 from jax import Array
 
 from ..errors import InputError
+from ..interface.arguments import between
+from ..interface.precision import is_traced
 from .activation import Activation
 from .moments import estimates
 from .named import activation
@@ -74,9 +76,10 @@ def referee(phi: str | Callable | Activation, q: Any, c: Any = None) -> Refereed
     True
     """
     phi = activation(phi)
-    for name, value, low, high in (("q", q, 0.0, np.inf), ("c", 0.0 if c is None else c, -1.0, 1.0)):
-        if isinstance(value, jax.core.Tracer) or np.ndim(value) != 0 or not low < value < high:
-            raise InputError(f"{name}={value} must be one number between {low:g} and {high:g}, both excluded")
+    if is_traced((q, c)):
+        raise InputError(f"q={q}: the referee integrates adaptively; call it outside jit, grad and vmap")
+    between("q", q, 0.0, np.inf, "()")
+    between("c", 0.0 if c is None else c, -1.0, 1.0, "()")
     with jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         phi = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), phi)
         q = np.float64(q)

@@ -14,6 +14,7 @@ from ..blocks.block import Activate, Block, Dense
 from ..blocks.residual import Residual
 from ..errors import InputError
 from ..gaussian.activation import Activation
+from ..interface.arguments import whole
 from .rule import He, Rule, Scaled, canonicalize_sigmas
 
 
@@ -40,9 +41,7 @@ class Fixup(Rule):
 
     def __post_init__(self) -> None:
         for name, least in (("branches", 1), ("layers", 2)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or int(value) != value or value < least:
-                raise InputError(f"{name}={value!r} must be a whole number >= {least}")
+            whole(name, getattr(self, name), least)
         He(self.slope, 0.0, self.distribution, self.mode)
 
     @property
@@ -118,9 +117,7 @@ class SkipInit:
         if key is not None or not set(options) <= {"alpha", "branches"} or len(options) > 1:
             raise InputError("skip_init takes alpha= or branches=, or (key, shape)")
         if "branches" in options:
-            if not options["branches"] >= 1:
-                raise InputError(f"branches={options['branches']!r} must be a number of branches >= 1")
-            return SkipInit(1 / math.sqrt(options["branches"]))
+            return SkipInit(1 / math.sqrt(whole("branches", options["branches"])))
         return SkipInit(**options) if options else self
 
     def block(self, branch: Block) -> Residual:

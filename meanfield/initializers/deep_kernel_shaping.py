@@ -25,6 +25,7 @@ from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from ..gaussian.quadrature import gaussian_rule
 from ..gaussian.transformed import Affine, affine
+from ..interface.arguments import between, whole
 from ..interface.precision import in_float64
 from ..interface.result import Result
 from .rule import Scaled
@@ -139,8 +140,7 @@ def tat(
     """
     network, phi = _network(architecture, depth), activation(phi)
     if phi.name in _LEAKY:
-        if not 0 < eta < 1:
-            raise InputError(f"eta={eta} must lie between 0 and 1: a correlation")
+        between("eta", eta, 0.0, 1.0, "()")
         slope = _solve_target(lambda a: eta - network(partial(_leaky_c_map, a), 0.0), 0.0, 1.0, "eta", eta)
         return _shaped("tat", activation("leaky_relu", slope=slope), 1.0, 0.0, 0.0, eta)
     if phi.kinks:
@@ -157,9 +157,7 @@ def _network(architecture: Architecture | None, depth: int | None) -> Architectu
         raise InputError("give the architecture function, architecture(r, x), or depth=, the number of plain layers")
     if architecture is not None:
         return architecture
-    if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
-        raise InputError(f"depth={depth!r} must be a whole number of layers >= 1")
-    return plain_network(int(depth))
+    return plain_network(whole("depth", depth))
 
 
 def _solve_target(excess: Callable[[float], float], lo: float, hi: float, name: str, value: float) -> float:

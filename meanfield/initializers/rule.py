@@ -14,7 +14,7 @@ from jax import Array
 from ..blocks.block import MLP, Serial
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..interface.arguments import check_one_sigma, one_of
+from ..interface.arguments import one_of, sigma
 
 DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
@@ -114,7 +114,7 @@ def canonicalize_sigmas(rule: Any, *names: str) -> None:
     """Check the standard deviations of a rule and make plain floats of them: equal values, equal rules."""
     for name in names:
         value = getattr(rule, name)
-        check_one_sigma(name, value)
+        sigma(name, value, single=True)
         if not isinstance(value, jax.core.Tracer):
             object.__setattr__(rule, name, float(value))
 

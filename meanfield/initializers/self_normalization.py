@@ -17,6 +17,7 @@ from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from ..gaussian.quadrature import gaussian_rule
 from ..gaussian.transformed import affine, two_sided
+from ..interface.arguments import one_of
 from ..interface.precision import host_float64
 from ..interface.result import Result
 from .rule import Scaled
@@ -66,8 +67,8 @@ def self_normalizing(phi: str | Callable | Activation = "elu", form: str | None 
     >>> print(f"{found.lam:.12f} {found.alpha:.12f} {found.contraction:.6f} {found.chi_1:.5f}")
     1.050700987355 1.673263242354 0.787673 1.07157
     """
-    if form not in (None, "two_sided", "shift"):
-        raise InputError(f"form={form!r} is not known; give 'two_sided', 'shift' or None")
+    if form is not None:
+        one_of("form", form, ("two_sided", "shift"))
     phi = activation(phi)
     if phi.has_steps:
         raise InputError(f"phi={phi.name!r} jumps, so its slope has no second moment; give a continuous activation")

@@ -1,81 +1,190 @@
-"""Ranges as users type them: (lo, hi, n), or the values themselves."""
+"""Arguments of public calls, checked: each function returns what it was given, or raises a one-line `InputError`.
+
+The line names the argument, the value and what to give instead. Traced values pass unchecked: nothing is known of them.
+Ranges are read in `ranges`, paths in `paths`.
+"""
 
 from __future__ import annotations
 
+import difflib
+import math
 import numbers
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
-
-def values_of(name: str, given: Any, geometric: bool = False) -> np.ndarray:
-    """The values that a range says: (lo, hi, n) with an integer n is n points, both ends included; else an array.
-
-    Evenly spaced, geometrically where asked. InputError names the argument.
-
-    >>> values_of("sigma_w", (1.0, 2.0, 3)).tolist()
-    [1.0, 1.5, 2.0]
-    """
-    if isinstance(given, tuple) and len(given) == 3 and isinstance(given[2], (int, np.integer)):
-        lo, hi, count = given
-        if isinstance(count, bool) or count < 1:
-            raise InputError(f"{name}={given!r}: the number of points must be at least 1")
-        if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi):
-            raise InputError(f"{name}={given!r}: give (lo, hi, n) with finite lo <= hi")
-        if geometric and lo <= 0:
-            raise InputError(f"{name}={given!r}: a geometric range starts above 0")
-        return np.geomspace(lo, hi, count) if geometric else np.linspace(lo, hi, count)
-    try:
-        values = np.atleast_1d(np.asarray(given, float))
-    except (TypeError, ValueError):
-        raise InputError(f"{name}={given!r} must be (lo, hi, n) or an array of numbers") from None
-    if values.ndim != 1 or values.size == 0 or not np.all(np.isfinite(values)):
-        raise InputError(f"{name}={given!r} must be (lo, hi, n) or a one-dimensional array of finite numbers")
-    return values
-
-
-def check_sigma(name: str, value: Any) -> None:
-    """InputError unless value is a non-negative finite number (or array of them); traced values pass."""
-    if isinstance(value, jax.core.Tracer):
-        return
-    try:
-        if isinstance(value, str):
-            raise TypeError("NumPy would read a number, JAX would not")
-        numbers = np.asarray(value, float)
-    except (TypeError, ValueError):
-        raise InputError(f"{name}={value!r} must be a number; give a standard deviation >= 0") from None
-    if not np.all(np.isfinite(numbers)) or np.any(numbers < 0):
-        shown = value if numbers.ndim == 0 else f"[... {numbers[~(numbers >= 0)].ravel()[:1]} ...]"
-        raise InputError(f"{name}={shown} must be finite and not negative; give a standard deviation >= 0")
-    if np.max(numbers, initial=0.0) > 1e150:
-        raise InputError(f"{name}={value} is too large to be squared; give a standard deviation below 1e150")
-
-
-def check_one_sigma(name: str, value: Any) -> None:
-    """`check_sigma`, and that there is one."""
-    check_sigma(name, value)
-    if np.ndim(value) != 0:
-        raise InputError(f"{name}={value} is of shape {np.shape(value)}, but one network has one; give a number")
+T = TypeVar("T")
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
-    """An integer of at least `least` and below 2^63, as an int; InputError otherwise.
+    """An integer of at least `least` and below 2^63, as an int.
 
-    >>> check_size("width", 128)
+    >>> whole("width", 128)
     128
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise InputError(f"{name}={value!r} must be an integer >= {least}")
-    if value >= 2**63:
-        raise InputError(f"{name}={value!r} is too large; give an integer below 2^63")
-    return int(value)
+    try:
+        # operator.index takes True for 1, but `width=True` is a slip.
+        found = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = None
+    if found is None or found < least:
+        raise InputError(f"{shown(name, value)} must be an integer >= {least}")
+    if found >= 2**63:
+        raise InputError(f"{shown(name, value)} is too large; give an integer below 2^63")
+    return found
 
 
-def one_of(name: str, value: Any, known: Sequence[str]) -> None:
-    """InputError unless value is one of the known words."""
-    if value not in known:
-        raise InputError(f"{name}={value!r} is not known; give one of {', '.join(map(repr, known))}")
+def random_key(name: str, value: Any) -> jax.Array:
+    """A JAX key from a key or from an integer >= 0.
+
+    >>> random_key("key", 0).shape
+    ()
+    """
+    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return value
+    if isinstance(value, jax.Array) and value.ndim == 1:
+        return value  # made by jax.random.PRNGKey
+    try:
+        return jax.random.key(whole(name, value, least=0))
+    except InputError:
+        raise InputError(f"{shown(name, value)} must be a JAX key or an integer >= 0") from None
+
+
+def sigma(name: str, value: T, single: bool = False) -> T:
+    """A standard deviation: finite and not negative; an array of them unless `single`.
+
+    >>> sigma("sigma_w", 1.5)
+    1.5
+    """
+    remedy = "give a standard deviation >= 0"
+    found = _numbers(name, value, remedy, single)
+    _demand(name, value, np.isfinite(found) & (found >= 0), "must be finite and not negative", remedy)
+    _demand(name, value, found <= 1e150, "is too large to be squared", "give a standard deviation below 1e150")
+    return value
+
+
+def variances(name: str, value: T, single: bool = False, finite: bool = True) -> T:
+    """A variance >= 0; an array of them unless `single`; infinity is one unless `finite`.
+
+    >>> variances("q", 0.5)
+    0.5
+    """
+    remedy = "give a finite variance >= 0" if finite else "give a variance >= 0"
+    found = _numbers(name, value, remedy, single)
+    bound = "must be finite and not negative" if finite else "must not be negative"
+    _demand(name, value, (found >= 0) & (np.isfinite(found) | (not finite)), bound, remedy)
+    return value
+
+
+def between(name: str, value: T, low: float, high: float, ends: str = "[]", single: bool = True) -> T:
+    """A number between two, `ends` as an interval is written: "[)" includes the lower and excludes the upper.
+
+    >>> between("c0", 0.5, -1, 1)
+    0.5
+    """
+    interval = f"{ends[0]}{low:g}, {high:g}{ends[1]}"
+    found = _numbers(name, value, f"give a number in {interval}", single)
+    above = found >= low if ends[0] == "[" else found > low
+    below = found <= high if ends[1] == "]" else found < high
+    _demand(name, value, above & below, f"must lie in {interval}", "give a number there")
+    return value
+
+
+def correlation(name: str, value: T, least: float = -1.0) -> T:
+    """A correlation in [-1, 1], or an array of them.
+
+    >>> correlation("c0", 0.5)
+    0.5
+    """
+    return between(name, value, least, 1.0, single=False)
+
+
+def probability(name: str, value: T) -> T:
+    """A probability strictly between 0 and 1.
+
+    >>> probability("alpha", 0.05)
+    0.05
+    """
+    return between(name, value, 0.0, 1.0, "()")
+
+
+def drop_rate(name: str, value: T) -> T:
+    """The share of units that dropout removes, in [0, 1).
+
+    >>> drop_rate("rate", 0.1)
+    0.1
+    """
+    return between(name, value, 0.0, 1.0, "[)")
+
+
+def positive(name: str, value: Any, below: float = math.inf, zero: bool = False) -> float:
+    """A finite float above zero (or zero, where `zero`) and under `below`.
+
+    >>> positive("learning_rate", 1e-3)
+    0.001
+    """
+    ok = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not ok or not (value > 0 or (zero and value == 0)) or value >= below:
+        limits = f"{'>= 0' if zero else '> 0'}{'' if below == math.inf else f' and < {below:g}'}"
+        raise InputError(f"{shown(name, value)} must be a finite number {limits}")
+    return float(value)
+
+
+def one_of(name: str, value: Any, known: Sequence[str]) -> str:
+    """One of a few words; the error offers the nearest.
+
+    >>> one_of("optimizer", "adam", ("sgd", "adam"))
+    'adam'
+    """
+    if isinstance(value, str) and value in known:
+        return value
+    raise InputError(f"{shown(name, value)} is not known; {nearest(value, known)}give one of {', '.join(known)}")
+
+
+def nearest(value: Any, known: Sequence[str], cutoff: float = 0.6) -> str:
+    """The question that offers the nearest of the known words, with a space after it; empty where none is near.
+
+    >>> nearest("tahn", ("tanh", "relu"))
+    "did you mean 'tanh'? "
+    """
+    near = difflib.get_close_matches(str(value), known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def instance_of(name: str, value: T, kinds: tuple[type, ...]) -> T:
+    """A value of one of some types.
+
+    >>> instance_of("data", "digits", (str,))
+    'digits'
+    """
+    if not isinstance(value, kinds):
+        raise InputError(f"{shown(name, value)} must be a {' or '.join(kind.__name__ for kind in kinds)}")
+    return value
+
+
+def _numbers(name: str, value: Any, remedy: str, single: bool) -> np.ndarray:
+    """The value as an array of floats; an empty one, in which nothing is wrong, where it is traced."""
+    traced = isinstance(value, jax.core.Tracer)
+    try:
+        # NumPy would read "1", True and None (as NaN), JAX would not.
+        found = None if isinstance(value, (str, bool, type(None))) else value if traced else np.asarray(value, float)
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
+        raise InputError(f"{shown(name, value)} must be a number; {remedy}")
+    if single and found.ndim != 0:
+        raise InputError(f"{name} has shape {found.shape} where one number is needed; {remedy}")
+    return np.empty(0) if traced else found
+
+
+def _demand(name: str, value: Any, fine: np.ndarray, bound: str, remedy: str) -> None:
+    if np.all(fine):
+        return
+    # Of an array, the first value that is wrong.
+    wrong = value if np.ndim(value) == 0 else np.asarray(value)[~fine].ravel()[0]
+    raise InputError(f"{shown(name, wrong)} {bound}; {remedy}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..blocks.block import Block, check_block, mlp_parts
 from ..errors import InputError
-from ..interface.arguments import check_one_sigma, whole
+from ..interface.arguments import probability, sigma, whole
 from ..interface.result import Result
 from ..networks import MLP
 from ..theory.finite_width import LengthCorrections, length_corrections
@@ -125,8 +125,7 @@ def check(
     """
     if whole("seeds", seeds) < 2:
         raise InputError("seeds=1 leaves no standard error; give at least 2, and 10 for a sharp verdict")
-    if isinstance(alpha, str) or not 0 < alpha < 1:
-        raise InputError(f"alpha={alpha!r} must be a probability between 0 and 1")
+    probability("alpha", alpha)
     inputs = input_pairs(x, pairs)
     if isinstance(model, Block):
         block, model = model, _networks(model, depth, width, inputs.shape[2])
@@ -138,8 +137,8 @@ def check(
         raise InputError("model is one network, which has no standard error; give a factory: lambda rngs: network")
     check_block(block)
     phi, dense = mlp_parts(block)
-    for part, sigma in (("sigma_w", dense.sigma_w), ("sigma_b", dense.sigma_b)):
-        check_one_sigma(part, sigma)
+    sigma("sigma_w", dense.sigma_w, single=True)
+    sigma("sigma_b", dense.sigma_b, single=True)
     kernel = input_kernel(dense, inputs)
     rows = inputs.swapaxes(0, 1).reshape(-1, inputs.shape[2])
     measured = measure(model, rows, seeds=seeds, key=key, pairs=len(kernel.c), progress=progress)

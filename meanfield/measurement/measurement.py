@@ -12,7 +12,7 @@ from flax import nnx
 from jax import Array
 
 from ..errors import InputError
-from ..interface.arguments import whole
+from ..interface.arguments import random_key, whole
 from ..interface.progress import bar
 from .inputs import input_pairs
 
@@ -54,7 +54,7 @@ def measure(
     model: a factory `rngs -> network`, called with an `nnx.Rngs` once for each seed; or one network, measured as it
     is (then there is one seed). A network has `preactivations(x, shift)` as `mf.networks.MLP` has.
     x (n, d): inputs, the shipped digits where None; pairs: how many or which rows, as 4 or [(0, 1), (2, 5)].
-    key: an integer from which all random numbers come. progress: draw a bar; None does on a terminal.
+    key: an integer (or a JAX key) from which all random numbers come. progress: draw a bar; None does on a terminal.
 
     Networks run in their own dtype, float32 usually, with matrix products in full float32 on every device, one
     network at a time. 1 - c is right to 1% down to about 1e-11, the gradient in the range 1e-70 to 1e70.
@@ -67,7 +67,7 @@ def measure(
     (Measurement(of 2 networks with depth 5, 4 pairs of inputs), (2, 6, 4))
     """
     inputs = jnp.asarray(input_pairs(x, pairs))
-    seeds, root = whole("seeds", seeds), jax.random.key(whole("key", key, least=0))
+    seeds, root = whole("seeds", seeds), random_key("key", key)
     if isinstance(model, nnx.Module):
         seeds, build = 1, lambda rngs: model
     elif callable(model):

@@ -14,6 +14,7 @@ from flax import nnx
 from jax import Array
 
 from ..errors import InputError
+from ..interface.arguments import positive, whole
 from ..interface.result import Result
 from .reader import Layer, linen_layers, linen_outputs, nnx_layers, recorded
 from .reinitialize import replaced
@@ -75,8 +76,8 @@ def lsuv(
     >>> print(f"{report.before[0]:.0f} {report.variance[0]:.4f} {report.attempts[0]}")
     25 1.0000 1
     """
-    if not tolerance > 0 or int(attempts) != attempts or attempts < 1:
-        raise InputError(f"tolerance={tolerance} must be > 0 and attempts={attempts} a whole number >= 1")
+    positive("tolerance", tolerance)
+    whole("attempts", attempts)
     call = (lambda model, x: model(x)) if call is None else call
     if isinstance(model, nnx.Module):
         opened: Any = _OpenedNNX(model, call)

@@ -19,8 +19,6 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from ..errors import InputError
-
 
 class Layer(NamedTuple):
     """One weight layer: where it is, the module (None in Linen), its kernels and its biases by name.
@@ -168,12 +166,3 @@ def linen_outputs(module: nn.Module, variables: Any, layers: list[Layer], call: 
         # BatchNorm's statistics may move; what they become is dropped with the rest of the outputs.
         nn.apply(call, module, mutable=True)(variables, x)
     return log
-
-
-def key_of(key: Any) -> Array:
-    """A JAX key from a key or an integer."""
-    if isinstance(key, jax.Array):
-        return key
-    if isinstance(key, bool) or not hasattr(key, "__index__") or key < 0:
-        raise InputError(f"key={key!r} must be a JAX key or an integer >= 0")
-    return jax.random.key(int(key))

@@ -11,7 +11,8 @@ from jax import Array
 
 from ..errors import InputError
 from ..initializers.rule import Rule
-from .reader import Layer, drawn, key_of, linen_layers, nnx_layers
+from ..interface.arguments import random_key
+from .reader import Layer, drawn, linen_layers, nnx_layers
 
 
 def reinitialize(
@@ -46,7 +47,7 @@ def reinitialize(
     if isinstance(model, nnx.Module):
         model = nnx.clone(model)
         layers = _chosen(nnx_layers(model), where)
-        for layer, k in zip(layers, jax.random.split(key_of(key), len(layers)), strict=True):
+        for layer, k in zip(layers, jax.random.split(random_key("key", key), len(layers)), strict=True):
             for params, name, new in _draws(layer, initializer, bias_init, k):
                 params[name][...] = new
         return model
@@ -55,7 +56,7 @@ def reinitialize(
     # Variables, or their "params" alone.
     params = model.get("params") if isinstance(model.get("params"), Mapping) else model
     layers = _chosen(linen_layers(params), where)
-    for layer, k in zip(layers, jax.random.split(key_of(key), len(layers)), strict=True):
+    for layer, k in zip(layers, jax.random.split(random_key("key", key), len(layers)), strict=True):
         for _, name, new in _draws(layer, initializer, bias_init, k):
             params = replaced(params, (*layer.path, name), lambda _, new=new: new)
     return {**model, "params": params} if "params" in model and params is not model else params

@@ -13,7 +13,7 @@ from jax import Array
 
 from ..blocks.block import Block, mlp_parts
 from ..initializers import Scaled
-from ..interface.arguments import check_one_sigma, whole
+from ..interface.arguments import sigma, whole
 
 __all__ = ["MLP"]
 
@@ -62,9 +62,9 @@ class MLP(nnx.Module):
         for name, size in (("depth", depth), ("width", width), ("d_in", d_in), ("d_out", d_out)):
             if not (name == "d_out" and size is None):
                 whole(name, size)
-        check_one_sigma("sigma_w", dense.sigma_w)
+        sigma("sigma_w", dense.sigma_w, single=True)
         weights = Scaled(dense.sigma_w) if kernel_init is None else kernel_init
-        check_one_sigma("sigma_b", dense.sigma_b)
+        sigma("sigma_b", dense.sigma_b, single=True)
         biases = partial(_biases, dense.sigma_b)
         # An activation is a pytree: its parameters may be traced.
         self.phi = nnx.data(phi)

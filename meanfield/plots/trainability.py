@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..errors import InputError
+from ..interface.arguments import one_of
 from .canvas import axes_or_new, cell_edges
 
 __all__ = ["trainability"]
@@ -23,8 +23,7 @@ def trainability(
     6 xi_c. Cells without a number are hatched; a cross marks a cell in which a network diverged. `of` is
     "train_accuracy" or "test_accuracy". Draws into `ax`, or into a new figure; returns the Axes.
     """
-    if of not in ("train_accuracy", "test_accuracy"):
-        raise InputError(f"of={of!r} is not known; give 'train_accuracy' or 'test_accuracy'")
+    one_of("of", of, ("train_accuracy", "test_accuracy"))
     ax = axes_or_new(ax, size=(6.4, 4.4))
     across, along = cell_edges(result.sigma_w), cell_edges(result.depths)
     ax.patch.set(facecolor="0.9", edgecolor="0.6", hatch="///")

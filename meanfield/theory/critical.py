@@ -22,9 +22,10 @@ from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import Moments
 from ..gaussian.moments import moments, sampled
 from ..gaussian.named import activation
-from ..interface.arguments import check_sigma, values_of
+from ..interface.arguments import sigma, variances
 from ..interface.labels import CriticalStatus
-from ..interface.precision import host_float64, is_traced
+from ..interface.precision import host_float64
+from ..interface.ranges import values_of
 from ..interface.result import Result
 from ..solvers.roots import MOST_ROOTS, attach, bracketed_newton, brackets, significant_signs
 
@@ -71,9 +72,7 @@ def edge_of_chaos(phi: str | Callable | Activation, q: Any = (1e-4, 10.0, 200)) 
     >>> print(f"{line.sigma_w[0]**2:.6f} {line.sigma_b[0]**2:.6f}")
     1.760955 0.050000
     """
-    values = values_of("q", q, geometric=True)
-    if np.any(~(values >= 0)):
-        raise InputError(f"q={q!r} must hold variances >= 0")
+    values = variances("q", values_of("q", q, geometric=True))
     return line_at(_sampled(activation(phi), values), values)
 
 
@@ -121,9 +120,7 @@ def critical(
     if len(given) != 1:
         raise InputError(f"critical needs exactly one of sigma_b, sigma_w, q; got {', '.join(given) or 'none'}")
     ((name, value),) = given.items()
-    check_sigma(name, value)
-    if not is_traced(value) and np.ndim(value) != 0:
-        raise InputError(f"{name} must be one number, not shape {np.shape(value)}; use jax.vmap for many")
+    sigma(name, value, single=True)
     return _critical(_sampled(activation(phi), value), value, given=name)
 
 

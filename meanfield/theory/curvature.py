@@ -15,7 +15,8 @@ from ..blocks.block import Activate, Block, Dense, Serial, check_block
 from ..errors import InputError
 from ..gaussian.moments import moments
 from ..gaussian.second_derivative import second_derivative
-from ..interface.precision import host_float64, is_traced
+from ..interface.arguments import between, variances, whole
+from ..interface.precision import host_float64
 from ..interface.result import Result
 from .fixed_point import fixed_variance
 
@@ -124,9 +125,7 @@ def curvature(block: Block, q: Any = None) -> Curvature:
     """
     check_block(block)
     if q is not None:
-        if not is_traced(q) and not (np.ndim(q) == 0 and np.isfinite(q) and q >= 0):
-            raise InputError(f"q={q} must be one finite variance >= 0, or None for q*")
-        return _curvature(block, q, None)
+        return _curvature(block, variances("q", q, single=True), None)
     point = fixed_variance(block)
     return _curvature(block, point.q_star, point.phase)
 
@@ -198,11 +197,10 @@ def extrinsic_curvature(block: Block, depth: int, start: Any = None) -> Extrinsi
     3.8677 3.8677
     """
     check_block(block)
-    if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
-        raise InputError(f"depth={depth!r} must be a whole number of layers >= 1")
-    if start is not None and not is_traced(start) and not (np.ndim(start) == 0 and 0 <= start < np.inf):
-        raise InputError(f"start={start} must be one finite squared curvature >= 0, or None for a great circle's")
-    return _extrinsic(block, fixed_variance(block).q_star, start, depth=int(depth))
+    depth = whole("depth", depth)
+    if start is not None:
+        between("start", start, 0.0, np.inf, "[)")
+    return _extrinsic(block, fixed_variance(block).q_star, start, depth=depth)
 
 
 @host_float64(static=("depth",))

@@ -8,13 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from ..blocks.block import Block, check_block, has_trait, sampled_block
-from ..errors import InputError
+from ..interface.arguments import variances
 from ..interface.labels import Phase, Status
-from ..interface.precision import host_float64, is_traced
+from ..interface.precision import host_float64
 from ..interface.result import Result
 from ..solvers.coupled_state import (
     has_more_state,
@@ -83,8 +82,7 @@ def fixed_point(block: Block, q0: Any = 1.0) -> FixedPoint:
     0.721762 0.744082 25.21 chaotic
     """
     check_block(block)
-    if not is_traced(q0) and not (np.ndim(q0) == 0 and np.isfinite(q0) and q0 >= 0):
-        raise InputError(f"q0={q0} must be a finite variance >= 0")
+    variances("q0", q0, single=True)
     if has_more_state(block):
         return _by_state(block, q0)
     # Three programs, of which the second is the same for all activations.

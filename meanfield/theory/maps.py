@@ -6,13 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from ..blocks.block import Block, check_block
 from ..blocks.kernel import Kernel
-from ..errors import InputError
-from ..interface.precision import host_float64, is_traced
+from ..interface.arguments import correlation, variances
+from ..interface.precision import host_float64
 from ..solvers.fixed_variance import variance
 from .fixed_point import fixed_point
 
@@ -28,9 +27,7 @@ def variance_map(block: Block, q: Any) -> Any:
     3.0
     """
     check_block(block)
-    if not is_traced(q) and not np.all(np.asarray(q, float) >= 0):
-        raise InputError(f"q={q} must be a variance >= 0")
-    return _variance_map(block, q)
+    return _variance_map(block, variances("q", q, finite=False))
 
 
 @host_float64
@@ -51,10 +48,9 @@ def correlation_map(block: Block, c: Any, q: Any = None) -> Any:
     0.318309886
     """
     check_block(block)
-    if not is_traced(c) and not np.all(np.abs(np.asarray(c, float)) <= 1):
-        raise InputError(f"c={c} must be a correlation in [-1, 1]")
-    if q is not None and not is_traced(q) and not (np.ndim(q) == 0 and float(q) >= 0):
-        raise InputError(f"q={q} must be one variance >= 0, or None for q*")
+    correlation("c", c)
+    if q is not None:
+        variances("q", q, single=True, finite=False)
     return _correlation_map(block, c, fixed_point(block).q_star if q is None else q)
 
 

@@ -12,6 +12,7 @@ from jax import Array
 from ..blocks.block import Block, check_block
 from ..blocks.kernel import Kernel
 from ..errors import InputError
+from ..interface.arguments import whole
 from ..interface.precision import host_float64
 from .fixed_point import fixed_point
 
@@ -32,8 +33,9 @@ def mode_decay(block: Block, positions: int | tuple[int, ...], q0: float = 1.0) 
     """
     check_block(block)
     shape = (positions,) if isinstance(positions, (int, np.integer)) else tuple(positions)
-    if not shape or any(n < 1 for n in shape):
-        raise InputError(f"positions={positions!r} must be whole numbers >= 1")
+    shape = tuple(whole("positions", n) for n in shape)
+    if not shape:
+        raise InputError("positions=() is empty; give at least one length")
     point = fixed_point(block, q0)
     if not np.isfinite(point.one_minus_c_star):
         return np.full(shape, np.nan + 0j)

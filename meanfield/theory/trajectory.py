@@ -13,6 +13,7 @@ from jax import Array, lax
 from ..blocks.block import Block, check_block, has_trait
 from ..blocks.kernel import Kernel
 from ..errors import InputError
+from ..interface.arguments import correlation, variances, whole
 from ..interface.precision import host_float64, is_traced
 from ..interface.result import Result
 from ..solvers.coupled_state import leaves_gaussian
@@ -66,19 +67,15 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
     [0.0, 0.31831, 0.493731]
     """
     check_block(block)
-    if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
-        raise InputError(f"depth={depth!r} must be a whole number of layers >= 1")
+    depth = whole("depth", depth)
     try:
         q1, q2 = q0
     except (TypeError, ValueError):
         raise InputError(f"q0={q0!r} must hold two variances, one per input") from None
-    if not is_traced((q1, q2, c0)):
-        if not all(np.all(np.isfinite(v)) and np.all(np.asarray(v) >= 0) for v in (q1, q2)):
-            raise InputError(f"q0={q0!r} must hold two finite variances >= 0")
-        if not np.all(np.abs(np.asarray(c0, float)) <= 1):
-            raise InputError(f"c0={c0!r} must be a correlation in [-1, 1]")
-    if not is_traced(c_within) and not np.all((np.asarray(c_within, float) >= 0) & (np.asarray(c_within, float) <= 1)):
-        raise InputError(f"c_within={c_within!r} must be a correlation in [0, 1]")
+    variances("q0", q1)
+    variances("q0", q2)
+    correlation("c0", c0)
+    correlation("c_within", c_within, least=0.0)
     every = (q1, q2, c0, c_within)
     every = jnp.broadcast_arrays(*every) if is_traced(every) else np.broadcast_arrays(*every)
     shape = every[0].shape

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..data import NAMES, Dataset, load
 from ..errors import InputError
-from .checks import depth_values, instance_of, member, positive, sigma_values, whole
+from ..interface.arguments import instance_of, one_of, positive, whole
+from ..interface.ranges import sigma_values, whole_values
 
 __all__ = ["OPTIMIZERS", "Sweep"]
 
@@ -71,16 +72,16 @@ class Sweep:
         values = {
             "sigma_w": sigma_values("sigma_w", self.sigma_w),
             "sigma_b": positive("sigma_b", self.sigma_b, zero=True),
-            "depths": depth_values(self.depths),
+            "depths": whole_values("depths", self.depths),
             "learning_rate": positive("learning_rate", self.learning_rate),
             "momentum": positive("momentum", self.momentum, below=1.0, zero=True),
-            "optimizer": member("optimizer", self.optimizer, OPTIMIZERS),
+            "optimizer": one_of("optimizer", self.optimizer, OPTIMIZERS),
             "data": instance_of("data", self.data, (str, Dataset)),
             "data_path": None if self.data_path is None else str(self.data_path),
             "key": whole("key", self.key, least=0),
         }
         if isinstance(self.data, str):
-            member("data", self.data, NAMES)
+            one_of("data", self.data, NAMES)
         for name in ("width", "steps", "batch_size", "seeds"):
             values[name] = whole(name, getattr(self, name))
         for name, value in values.items():

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..interface.devices import over_devices
+from ..interface.paths import NETCDF, path_to_write
 from ..interface.progress import bar
 from .cells import Programs, Task, cell_keys, train_cells
 from .cost import cell_bytes, chunk_size, memory_budget
@@ -129,13 +130,7 @@ def _checked(path: str | os.PathLike | None, resume: bool) -> Path | None:
         if resume:
             raise InputError("resume=True needs path=, the file that holds the finished networks")
         return None
-    found = Path(path)
-    if found.suffix != ".nc":
-        raise InputError(f"path={str(path)!r} must end in .nc (NetCDF)")
-    if not found.parent.is_dir():
-        raise InputError(f"path={str(path)!r}: the folder {str(found.parent)!r} does not exist; make it first")
-    if found.is_dir() or not os.access(found.parent, os.W_OK):
-        raise InputError(f"path={str(path)!r} cannot be written; name a file in a folder of yours")
+    found = path_to_write("path", path, NETCDF)
     if found.exists() and not resume:
         raise InputError(f"path={str(path)!r} exists; pass resume=True to go on with it, or name another file")
     return found

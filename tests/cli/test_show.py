@@ -27,21 +27,6 @@ def test_json_is_strict_and_says_words(capsys):
     assert json.loads(capsys.readouterr().out) == {"q_star": None, "xi": ["inf", "-inf", 1.5], "status": "converged"}
 
 
-def test_arrays_of_words():
-    assert show.to_jsonable(Word(np.array([[0, 1]], np.int8))) == [["converged", "zero"]]
-
-
-def test_numbers_keep_every_digit():
-    value = 1.7609546396437712
-    assert json.loads(json.dumps(show.to_jsonable(np.float64(value)))) == value
-
-
-def test_array_scalars_are_numbers():
-    assert show.to_jsonable(np.array(2.0)) == 2.0
-    assert show.to_jsonable(np.array(True)) is True
-    assert show.to_jsonable(np.int32(3)) == 3
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.0, "0"), (1.76095463964, "1.7609546396"), (float("nan"), "undefined"), (-np.inf, "-inf"), (True, "yes")],

@@ -24,14 +24,14 @@ def refusal(*args) -> str:
     [
         ("mnits", "did you mean 'mnist'?"),
         ("digit", "did you mean 'digits'?"),
-        ("imagenet", "known are digits, mnist, fashion_mnist, cifar10"),
+        ("imagenet", "give one of digits, mnist, fashion_mnist, cifar10"),
         (None, "data=None"),
         (3, "data=3"),
     ],
 )
 def test_unknown_names(name, says):
     line = refusal(name)
-    assert line.startswith(f"data={name!r} is not a data set") and says in line
+    assert line.startswith(f"data={name!r} is not known; ") and says in line
 
 
 def test_the_digits_take_no_path():

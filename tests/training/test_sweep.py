@@ -65,8 +65,8 @@ def test_a_deep_narrow_grid_warns():
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("depths", (0, 4), "depth=0"),
-        ("depths", (2.5,), "depth=2.5"),
+        ("depths", (0, 4), "depths=0"),
+        ("depths", (2.5,), "depths=2.5"),
         ("depths", (), "depths"),
         ("sigma_w", [-1.0], "sigma_w=-1.0"),
         ("sigma_w", [math.nan], "sigma_w=[nan]"),
