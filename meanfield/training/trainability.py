@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from ..errors import InputError
+from ..interface.jsonable import to_jsonable
 from .sweep import Sweep
 
 __all__ = ["MEASURED", "Trainability"]
@@ -85,8 +86,8 @@ class Trainability:
         """Everything as JSON-able values under the attribute names: lists, NaN as None, infinities as words."""
         arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "sweep"}
         axes = {"depths": self.depths, "sigma_w": self.sigma_w}
-        plain = {name: _plain(value.tolist()) for name, value in (axes | arrays).items()}
-        return {"sweep": self.sweep.manifest(), "complete": self.complete, "warnings": list(self.warnings)} | plain
+        numbers = to_jsonable(axes | arrays)
+        return {"sweep": self.sweep.manifest(), "complete": self.complete, "warnings": list(self.warnings)} | numbers
 
     def to_xarray(self):
         """An `xarray.Dataset` with named axes and long names; the manifest is its attribute `sweep`."""
@@ -172,14 +173,6 @@ jax.tree_util.register_dataclass(
     data_fields=[field.name for field in dataclasses.fields(Trainability) if field.name != "sweep"],
     meta_fields=["sweep"],
 )
-
-
-def _plain(value):
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None if np.isnan(value) else ("inf" if value > 0 else "-inf")
-    return value
 
 
 def _umask() -> int:
