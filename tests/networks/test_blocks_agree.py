@@ -1,6 +1,6 @@
-"""Finite Flax networks of every block, built here layer by layer, against the block's own theory."""
+"""`networks.Network` of every shipped block against the block's own theory."""
 
-from functools import partial, singledispatch
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +9,9 @@ import pytest
 from flax import nnx
 
 import meanfield as mf
-from meanfield.blocks.attention import Attention
-from meanfield.blocks.block import Activate, Dense, Serial
-from meanfield.blocks.convolution import Convolution
-from meanfield.blocks.gated import GLU
-from meanfield.blocks.noise import Dropout, Noise, NReLU
-from meanfield.blocks.normalization import LayerNorm, RMSNorm, WeightStandardized
-from meanfield.blocks.residual import Repeat, Residual, Sum
-from meanfield.initializers import Scaled
-from meanfield.initializers import WeightStandardized as Standardized
-from meanfield.networks import WSLinear
+from meanfield.errors import InputError
+from meanfield.networks import Network
+from meanfield.networks.finite import first_layer
 
 DENSE = mf.Dense(1.2, 0.3)
 BLOCKS = {
@@ -36,138 +29,46 @@ BLOCKS = {
     "convolution": mf.Activate("erf") >> mf.Conv([0.5, 0.3, 0.2], 1.5, 0.2),
     "glu": mf.Dense(1.0, 0.3) >> mf.GLU("silu") >> mf.Dense(1.0, 0.5),  # larger ones explode, and scatter too far
 }
-DEPTH, C0 = 3, 0.6
+DEPTH, C0, D_IN = 3, 0.6, 64
 
 
-@singledispatch
-def layer(block, x, key, shared):
-    """Activations x (inputs, width) behind one draw of a block; `shared` gives both inputs the same noise."""
-    raise NotImplementedError(type(block))
-
-
-@layer.register
-def _(block: Serial, x, key, shared):
-    parts = list(block.blocks)
-    while parts:
-        key, mine = jax.random.split(key)
-        part = parts.pop(0)
-        if parts and isinstance(parts[0], GLU):
-            # Two projections by layers of one kind.
-            u, v = (layer(part, x, k, shared) for k in jax.random.split(mine))
-            x = parts.pop(0).phi(u) * v
-        else:
-            x = layer(part, x, mine, shared)
-    return x
-
-
-@layer.register
-def _(block: Residual, x, key, shared):
-    return block.skip * x + block.scale * layer(block.branch, x, key, shared)
-
-
-@layer.register
-def _(block: Sum, x, key, shared):
-    keys = jax.random.split(key, len(block.branches))
-    return sum(layer(b, x, k, shared) for b, k in zip(block.branches, keys, strict=True))
-
-
-@layer.register
-def _(block: Repeat, x, key, shared):
-    for k in jax.random.split(key, block.depth):
-        x = layer(block.block, x, k, shared)
-    return x
-
-
-@layer.register
-def _(block: Activate, x, key, shared):
-    return block.phi(x)
-
-
-@layer.register
-def _(block: Dense, x, key, shared):
-    rule = Scaled(block.sigma_w, block.sigma_b)
-    return nnx.Linear(x.shape[-1], x.shape[-1], kernel_init=rule, bias_init=rule, rngs=nnx.Rngs(key))(x)
-
-
-@layer.register
-def _(block: Convolution, x, key, shared):
-    width, profile = x.shape[-1], np.asarray(block.profile)
-
-    def filters(key, shape, dtype):
-        return block.sigma_w * jax.random.normal(key, shape, dtype) * np.sqrt(profile / width)[:, None, None]
-
-    options = {"padding": "CIRCULAR", "kernel_init": filters, "bias_init": Scaled(1.0, block.sigma_b)}
-    conv = nnx.Conv(width, width, profile.shape, rngs=nnx.Rngs(key), **options)
-    # Inputs that do not vary over positions: neither do the outputs.
-    return conv(jnp.repeat(x[:, None], len(profile), 1))[:, 0]
-
-
-@layer.register
-def _(block: WeightStandardized, x, key, shared):
-    return WSLinear(x.shape[-1], x.shape[-1], rule=Standardized(block.gain, block.sigma_b), rngs=nnx.Rngs(key))(x)
-
-
-def draws(key, x, shared):
-    xi = jax.random.normal(key, (2, *x.shape))
-    return jnp.broadcast_to(xi[:, :1], xi.shape) if shared else xi
-
-
-@layer.register
-def _(block: Dropout, x, key, shared):
-    return nnx.Dropout(block.rate, broadcast_dims=(0,) if shared else (), rngs=nnx.Rngs(key))(x)
-
-
-@layer.register
-def _(block: Noise, x, key, shared):
-    one, two = draws(key, x, shared)
-    return x * (1 + block.multiplicative * one) + block.additive * two
-
-
-@layer.register
-def _(block: NReLU, x, key, shared):
-    return jnp.maximum(0, x + jnp.sqrt(jax.nn.sigmoid(x)) * draws(key, x, shared)[0])
-
-
-@layer.register
-def _(block: LayerNorm, x, key, shared):
-    return block.gamma * nnx.LayerNorm(x.shape[-1], epsilon=0.0, rngs=nnx.Rngs(key))(x)
-
-
-@layer.register
-def _(block: RMSNorm, x, key, shared):
-    return block.gamma * nnx.RMSNorm(x.shape[-1], epsilon=0.0, rngs=nnx.Rngs(key))(x)
-
-
-@layer.register
-def _(block: Attention, x, key, shared):
-    values = nnx.Linear(x.shape[-1], x.shape[-1], use_bias=False, kernel_init=Scaled(block.sigma_v), rngs=nnx.Rngs(key))
-    return values(jnp.broadcast_to(x.mean(0), x.shape))
+def pair(key):
+    """Two inputs of length 1 per unit and correlation C0, exactly."""
+    u, v = jnp.linalg.qr(jax.random.normal(key, (D_IN, 2)))[0].T * D_IN**0.5
+    return jnp.stack([u, C0 * u + (1 - C0**2) ** 0.5 * v])
 
 
 def measured(block, width, key):
-    """(q1, q2, q12) behind DEPTH blocks, and the factor of a small difference, of one network."""
-    keys = jax.random.split(key, DEPTH + 2)
-    u, v = jax.random.normal(keys[0], (2, width))
-    x = jnp.stack([u, C0 * u + (1 - C0**2) ** 0.5 * v])
+    """(q1, q2, q12) behind DEPTH blocks, and the factor of a gradient over them, of one network."""
+    draw, inputs, noise, cotangent = jax.random.split(key, 4)
+    net = Network(block, depth=DEPTH, width=width, d_in=D_IN, rngs=nnx.Rngs(params=draw, noise=noise))
+    x = pair(inputs)
+    # Inputs that do not vary over positions: neither do the outputs.
+    x = jnp.repeat(x[:, None], 3, 1) if "Convolution" in repr(block) else x
 
-    def network(x, shared):
-        for k in keys[2:]:
-            x = layer(block, x, k, shared)
-        return x
+    def rows(shift):
+        return net.preactivations(x, shift, key=noise)
 
-    out = network(x, False)
-    direction = jax.random.normal(keys[1], x.shape)
-    moved = jax.jvp(partial(network, shared=True), (x,), (direction,))[1][0]
-    return jnp.array([*jnp.mean(out**2, -1), jnp.mean(out[0] * out[1]), jnp.sum(moved**2) / jnp.sum(direction[0] ** 2)])
+    out, back = jax.vjp(rows, jnp.zeros((DEPTH + 1, *x.shape[:-1], width)))
+    v = jnp.zeros_like(out).at[-1, 0].set(jax.random.normal(cotangent, out.shape[2:]))
+    (moved,) = back(v)
+    a, b = out[-1].reshape(2, -1)
+    factor = jnp.sum(moved[0] ** 2) / jnp.sum(v**2)
+    return jnp.array([jnp.mean(a**2), jnp.mean(b**2), jnp.mean(a * b), factor])
+
+
+def theory_of(block):
+    first = first_layer(block)
+    q0 = first.sigma_w**2 + first.sigma_b**2
+    path = mf.trajectory(block, DEPTH, q0=(q0, q0), c0=(C0 * first.sigma_w**2 + first.sigma_b**2) / q0)
+    q, c = path.q1[-1], path.c[-1]
+    return np.array([q, q, q * c, np.prod(path.chi[:-1])])
 
 
 def compare(block, width, seeds):
-    found = np.asarray(jax.jit(lambda keys: jax.lax.map(partial(measured, block, width), keys))(
-        jax.random.split(jax.random.key(7), seeds)
-    ), float)  # fmt: skip
-    path = mf.trajectory(block, DEPTH, c0=C0)
-    q, c = path.q1[-1], path.c[-1]
-    theory = np.array([q, q, q * c, np.prod(path.chi[:-1])])
+    run = jax.jit(lambda keys: jax.lax.map(partial(measured, block, width), keys))
+    found = np.asarray(run(jax.random.split(jax.random.key(7), seeds)), float)
+    theory = theory_of(block)
     error = found.std(0, ddof=1) / np.sqrt(seeds)
     # The mean at finite width is off by a few layers / width.
     allowed = 5 * error + 4 * DEPTH / width * np.abs(theory)
@@ -195,8 +96,7 @@ def test_a_network_of_width_2000_agrees(name):
 
 def test_a_wrong_theory_is_refused():
     _, allowed, theory = compare(BLOCKS["dropout"], 512, 24)
-    wrong = mf.trajectory(mf.Activate("erf") >> mf.Dropout(0.2) >> mf.Dense(1.35, 0.3), DEPTH, c0=C0)
-    other = np.array([wrong.q1[-1], wrong.q1[-1], wrong.q1[-1] * wrong.c[-1], np.prod(wrong.chi[:-1])])
+    other = theory_of(mf.Activate("erf") >> mf.Dropout(0.2) >> mf.Dense(1.35, 0.3))
     assert np.any(np.abs(other - theory) > 2 * allowed)
 
 
@@ -205,17 +105,135 @@ def test_tokens_of_a_network_agree():
     block, width, tokens = mf.Residual(mf.Attention(tokens=8), scale=0.5), 512, 8
 
     def one(key):
-        keys = jax.random.split(key, 7)
-        shared, own = jax.random.normal(keys[0], (width,)), jax.random.normal(keys[1], (tokens, width))
-        x = np.sqrt(0.2) * shared + np.sqrt(0.8) * own
-        for k in keys[2:]:
-            x = layer(block, x, k, False)
-        gram = x @ x.T / width
-        q = jnp.trace(gram) / tokens
-        return jnp.array([q, (jnp.sum(gram) - tokens * q) / (tokens * (tokens - 1)) / q])
+        draw, inputs = jax.random.split(key)
+        net = Network(block, depth=5, width=width, d_in=32, rngs=nnx.Rngs(draw))
+        shared, *own = jax.random.normal(inputs, (tokens + 1, 32))
+        x = np.sqrt(0.2) * shared + np.sqrt(0.8) * jnp.stack(own)
+        ends = net.preactivations(x[None])[jnp.array([0, -1]), 0]
+        gram = jnp.einsum("lik,ljk->lij", ends, ends) / width
+        q = jnp.trace(gram, axis1=1, axis2=2) / tokens
+        return jnp.stack([q, (jnp.sum(gram, (1, 2)) - tokens * q) / (tokens * (tokens - 1))], 1)
 
-    found = np.asarray(jax.vmap(one)(jax.random.split(jax.random.key(3), 20)))
-    path = mf.trajectory(block, 5, c_within=0.2)
-    error = found.std(0, ddof=1) / np.sqrt(len(found))
-    assert np.all(np.abs(found.mean(0) - [path.q1[-1], path.c_within[-1]]) < 5 * error + 0.01)
-    assert abs(path.c_within[-1] - 0.2) > 0.1
+    found = np.asarray(jax.lax.map(one, jax.random.split(jax.random.key(3), 20)), float)
+    (q0, p0), (q, p) = found.mean(0)
+    path = mf.trajectory(block, 5, q0=(q0, q0), c_within=p0 / q0)
+    error = found[:, 1].std(0, ddof=1) / np.sqrt(len(found))
+    assert abs(q - path.q1[-1]) < 5 * error[0] + 0.01
+    assert abs(p - path.q1[-1] * path.c_within[-1]) < 5 * error[1] + 0.01
+    assert abs(path.c_within[-1] - p0 / q0) > 0.1
+
+
+def test_a_normalized_batch_has_mean_0_and_the_variance_of_theory():
+    block = mf.Activate("relu") >> mf.Dense(1.5, 0.3) >> mf.BatchNorm(gamma=0.7)
+    h = Network(block, depth=2, width=40, d_in=8, rngs=nnx.Rngs(0)).preactivations(
+        jax.random.normal(jax.random.key(1), (16, 8))
+    )
+    np.testing.assert_allclose(h[1:].mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(h[1:].var(1), 0.49, rtol=1e-4)
+
+
+def make(block, seed=0, **sizes):
+    return Network(block, **({"depth": 3, "width": 8, "d_in": 5} | sizes), rngs=nnx.Rngs(seed))
+
+
+NOISY = BLOCKS["dropout"]
+
+
+def test_noise_comes_from_its_stream_and_can_be_turned_off():
+    net, x = make(NOISY), jnp.ones((2, 5))
+    first, second = net(x), net(x)
+    assert (first != second).any() and (first[0] != first[1]).any()  # another mask each time and for each input
+    again = make(NOISY)
+    np.testing.assert_array_equal(again(x), first)
+    key = jax.random.key(3)
+    np.testing.assert_array_equal(net(x, key=key), net.preactivations(x, key=key)[-1])
+    net.eval()
+    np.testing.assert_array_equal(net(x), net(x))
+    np.testing.assert_allclose(net(x)[0], net(x)[1], rtol=1e-6)
+    assert make(BLOCKS["mlp"]).noise is None
+
+
+def test_parameters_are_stacked_whatever_the_block():
+    block = mf.Sum((mf.LayerNorm() >> mf.MLP("tanh", 1.0), mf.Repeat(mf.Dense(0.5), 2)))
+    state = nnx.to_pure_dict(nnx.state(make(block, d_out=2), nnx.Param))
+    assert {name: leaf.shape for name, leaf in state.items()} == {
+        "first_kernel": (5, 8),
+        "first_bias": (8,),
+        "scale": (3, 8),
+        "kernel": (3, 8, 8),
+        "bias": (3, 8),
+        "kernel_2": (3, 2, 8, 8),
+        "bias_2": (3, 2, 8),
+        "last_kernel": (8, 2),
+        "last_bias": (2,),
+    }
+
+
+@pytest.mark.parametrize("name", ["residual", "repeat", "dropout", "convolution"])
+def test_program_does_not_grow_with_the_depth(name):
+    x = jnp.ones((2, 4, 5) if name == "convolution" else (2, 5))
+
+    def size(depth):
+        def run(x, key):
+            net = Network(BLOCKS[name], depth=depth, width=8, d_in=5, d_out=2, rngs=nnx.Rngs(0))
+            return net(x, key=key) + net.preactivations(x, key=key).sum()
+
+        return len(str(jax.make_jaxpr(run)(x, jax.random.key(0))).splitlines())
+
+    assert size(14) == size(41)
+
+
+def test_a_block_that_ends_with_a_sum_is_read_by_a_dense_layer():
+    net, x = make(BLOCKS["residual"], d_out=2), jnp.ones((6, 5))
+    expected = net.preactivations(x)[-1] @ net.last_kernel[...] + net.last_bias[...]
+    np.testing.assert_allclose(net(x), expected, rtol=1e-5)
+
+
+def test_a_convolution_is_read_by_one_more_and_averaged():
+    net, x = make(BLOCKS["convolution"], d_out=2), jax.random.normal(jax.random.key(0), (6, 4, 5))
+    mean = jax.scipy.special.erf(net.preactivations(x)[-1]).mean(1)
+    expected = mean @ net.last_kernel.sum(0) + net.last_bias[...]
+    assert net.last_kernel.shape == (3, 8, 2)
+    np.testing.assert_allclose(net(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_circular_convolution_written_out():
+    block = mf.Conv([0.5, 0.3, 0.2], 1.5, 0.2)
+    net, x = make(block, depth=1), jax.random.normal(jax.random.key(0), (2, 4, 5))
+    before, after = np.asarray(net.preactivations(x), float)
+    kernel, bias = np.asarray(net.kernel[0], float), np.asarray(net.bias[0], float)
+    expected = sum(np.roll(before, 1 - k, 1) @ kernel[k] for k in range(3)) + bias
+    np.testing.assert_allclose(after, expected, rtol=1e-4, atol=1e-5)
+    variance = (np.asarray(make(block, width=100).kernel, float) ** 2).mean((0, 2, 3)) * 100
+    np.testing.assert_allclose(variance, 1.5**2 * np.array([0.5, 0.3, 0.2]), rtol=0.05)
+
+
+class Unknown(mf.Block):
+    """A block without a finite realization."""
+
+    __dataclass_fields__ = {}
+
+
+@pytest.mark.parametrize(
+    ("block", "sizes", "says"),
+    [
+        (mf.GLU("silu"), {}, "turns 8 units into 4; end it with a layer"),
+        (BLOCKS["glu"], {"width": 7}, "width=7 must be even"),
+        (Unknown(), {}, "has no finite network; define finite(self, x, layer) on Unknown"),
+        (mf.MLP("tanh", 1.0), {"depth": -1}, "depth=-1 must be an integer >= 0"),
+        (mf.Residual("tanh"), {}, "tanh"),
+        ("tanh", {}, "block='tanh' is not a block"),
+    ],
+    ids=["gated end", "odd width", "unknown", "depth", "no branch", "a name"],
+)
+def test_what_cannot_be_built_is_one_line(block, sizes, says):
+    with pytest.raises(InputError) as caught:
+        make(block, **sizes)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_coupled_inputs_must_be_as_many_as_the_block_says():
+    with pytest.raises(InputError, match="give as many"):
+        make(mf.Attention(tokens=8))(jnp.ones((2, 4, 5)))
+    with pytest.raises(InputError, match="give as many"):
+        make(mf.BatchNorm(8) >> mf.MLP("relu", 1.0))(jnp.ones((4, 5)))

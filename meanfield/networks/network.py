@@ -1,0 +1,164 @@
+"""`Network`: the finite network of a block, its layers one stack of parameters scanned over the depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from ..blocks.block import Block, check_block
+from ..errors import InputError
+from ..interface.arguments import whole
+from .finite import first_layer, position_axes, read_out, realize
+from .layer import Layer
+
+__all__ = ["Network", "parameter_count"]
+
+Initializer = Callable[..., Array]
+_PARTS = ("first_", "", "last_")
+
+
+class Network(nnx.Module):
+    """The finite network that a block is the infinite-width limit of, in Flax NNX; any block, of your own too.
+
+    h^0 = W x + b with the sigmas of the block's last layer that has a sigma_w, then h^{l+1} = block(h^l) for
+    l < depth, each with parameters of its own. `depth` counts the blocks after the first layer, as `mf.trajectory`
+    does, so that row l of `preactivations` belongs to its index l. With `d_out` one more block, the last layer of which
+    has d_out units, reads the outputs out; a block that does not end with random weights (a residual one) is followed
+    by a dense layer instead.
+
+    block: any block; one of your own defines `finite(self, x, layer)`, see `meanfield.networks.layer`. width: units
+    per layer; d_in, d_out: sizes of inputs and outputs. rngs: `nnx.Rngs`, of which `params` is used, and `noise` by
+    blocks with dropout or noise. kernel_init: another rule for the weights, called (key, shape, dtype). dtype: of the
+    parameters.
+
+    Inputs are (..., d_in), with positions or tokens before the last axis for convolutions and attention (the outputs
+    are then averaged over them); batch normalization takes its statistics over the first axis of each batch.
+    Parameters: `first_kernel`, `first_bias`; the layers', stacked along a leading axis that counts layers, named in
+    `stacked` (`kernel`, `bias`, `scale`, a second one `kernel_2`); `last_...` where there is a readout. They are
+    scanned, so that compile time does not grow with the depth. InputError: a block without finite realization, or that
+    changes the number of units, a size that is not a positive integer.
+
+    >>> import meanfield as mf
+    >>> block = mf.Residual(mf.LayerNorm() >> mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3))
+    >>> net = Network(block, depth=20, width=50, d_in=64, d_out=10, rngs=nnx.Rngs(0))
+    >>> x = jnp.ones((3, 64))
+    >>> net(x).shape, net.preactivations(x).shape, net.kernel.shape
+    ((3, 10), (21, 3, 50), (20, 50, 50))
+    """
+
+    def __init__(
+        self,
+        block: Block,
+        *,
+        depth: int,
+        width: int,
+        d_in: int,
+        d_out: int | None = None,
+        rngs: nnx.Rngs,
+        kernel_init: Initializer | None = None,
+        dtype: DTypeLike = jnp.float32,
+    ):
+        check_block(block)
+        whole("depth", depth, least=0)
+        for name, size in (("width", width), ("d_in", d_in), ("d_out", d_out)):
+            if not (name == "d_out" and size is None):
+                whole(name, size)
+        # A block is a pytree: its leaves may be traced.
+        self.block = nnx.data(block)
+        self.depth, self.width, self.d_in, self.d_out = int(depth), int(width), int(d_in), d_out
+        self.deterministic = False
+        first, body, last = _declared(block, width, d_in, d_out, kernel_init, dtype)
+        self.stacked = tuple(body.declared)
+        stacks = {name: declared.stacked(depth) for name, declared in body.declared.items()}
+        for name, declared in {**first.declared, **stacks, **last.declared}.items():
+            setattr(self, name, nnx.Param(declared.rule(rngs.params(), declared.shape, dtype)))
+        self.noise = nnx.data(rngs.noise.fork() if body.noisy else None)
+        self._names = tuple(tuple(layer.declared) for layer in (first, body, last))
+
+    def __call__(self, x: Array, *, key: Array | None = None) -> Array:
+        """The outputs (..., d_out) of inputs (..., d_in); without a readout, the last pre-activations (..., width).
+
+        key: of the noise, where the block has any; None takes the next of the stream `noise`.
+        """
+        keys = self._noise_keys(key)
+        h, _ = jax.lax.scan(self._step, self._first(x), (self._stacks(), None, _part(keys, slice(self.depth))))
+        return h if self.d_out is None else self._last(h, self.d_out, _part(keys, self.depth))
+
+    def preactivations(self, x: Array, shift: Array | None = None, *, key: Array | None = None) -> Array:
+        """h^0, ..., h^depth for inputs x (..., d_in): an array (depth + 1, ..., width).
+
+        `shift`, of that same shape, is added to the pre-activations where they arise. Its derivative at 0 is the
+        derivative with respect to every layer's pre-activations at once. key: of the noise, as for a call.
+        """
+        first = self._first(x) if shift is None else self._first(x) + shift[0]
+        shifts, keys = None if shift is None else shift[1:], _part(self._noise_keys(key), slice(self.depth))
+        _, rest = jax.lax.scan(self._step, first, (self._stacks(), shifts, keys))
+        return jnp.concatenate([first[None], rest])
+
+    def _step(self, h: Array, part: tuple[dict[str, Array], Array | None, Array | None]) -> tuple[Array, Array]:
+        values, shift, noise = part
+        after = realize(self.block, h, self._layer(values, noise)).astype(h.dtype)
+        after = after if shift is None else after + shift
+        return after, after
+
+    def _first(self, x: Array) -> Array:
+        return realize(first_layer(self.block), x, replace(self._layer(self._values(0), None), prefix="first_"))
+
+    def _last(self, h: Array, d_out: int, noise: Array | None) -> Array:
+        layer = replace(self._layer(self._values(2), noise), prefix="last_")
+        return read_out(self.block, h, layer, d_out).astype(h.dtype)
+
+    def _layer(self, values: dict[str, Array], noise: Array | None) -> Layer:
+        return Layer(self.width, values=values, noise=noise)
+
+    def _values(self, part: int) -> dict[str, Array]:
+        return {name: getattr(self, name)[...] for name in self._names[part]}
+
+    def _stacks(self) -> dict[str, Array]:
+        return self._values(1)
+
+    def _noise_keys(self, key: Array | None) -> Array | None:
+        """A key for every layer and the readout, (depth + 1,); None without noise."""
+        if self.noise is None or self.deterministic:
+            return None
+        return jax.random.split(self.noise() if key is None else key, self.depth + 1)
+
+
+def _declared(
+    block: Block, width: int, d_in: int, d_out: int | None, kernel_init: Initializer | None, dtype: DTypeLike
+) -> tuple[Layer, Layer, Layer]:
+    """The first layer, one of the block's and the readout, each with the parameters that it declares."""
+    first, body, last = (Layer(width, dtype, kernel_init, prefix=prefix) for prefix in _PARTS)
+    first.declare(partial(realize, first_layer(block)), jax.ShapeDtypeStruct((1, d_in), dtype))
+    # Parameters do not depend on the number of positions.
+    inside = jax.ShapeDtypeStruct((2, *(1,) * position_axes(block), width), dtype)
+    after = body.declare(partial(realize, block), inside)
+    if after != inside.shape:
+        raise InputError(f"block={block!r} turns {width} units into {after[-1]}; end it with a layer, as mf.Dense")
+    if d_out is not None:
+        last.declare(partial(read_out, block, d_out=d_out), inside)
+    return first, body, last
+
+
+def parameter_count(block: Block, *, depth: int, width: int, d_in: int, d_out: int) -> int:
+    """How many numbers a network has.
+
+    >>> import meanfield as mf
+    >>> parameter_count(mf.MLP("tanh", 1.0), depth=4, width=32, d_in=64, d_out=10)
+    6634
+    """
+    first, body, last = _declared(block, width, d_in, d_out, None, jnp.float32)
+    ends = [*first.declared.values(), *last.declared.values()]
+    return sum(math.prod(d.shape) for d in ends) + depth * sum(math.prod(d.shape) for d in body.declared.values())
+
+
+def _part(keys: Array | None, at: int | slice) -> Array | None:
+    return None if keys is None else keys[at]
