@@ -1,15 +1,5 @@
-"""The blocks beyond a fully connected layer: residual, noisy, normalized, convolutional, gated and attention.
+"""What maps a `Kernel` to a `Kernel`: the layers of a network at infinite width, and what composes them.
 
-Each is data plus one map of a `Kernel`; what composes them is `Block` in the module above. Nothing here knows of fixed
-points or any other quantity of a block.
+Each block is data plus one map; what they have in common is in `block`. Nothing here knows of fixed points or of any
+other quantity of a block.
 """
-
-from importlib import import_module
-
-NAMES = ("residual", "noise", "normalization", "convolution", "gated", "attention")
-
-
-def load() -> None:
-    """Import every module of blocks, so that their classes are known by name."""
-    for name in NAMES:
-        import_module(f".{name}", __name__)

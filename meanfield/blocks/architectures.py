@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..interface.arguments import one_of
-from .block import MLP, Activate, Block, Dense
-from .convolution import Conv
-from .gated import GLU
-from .leaves import with_leaf
-from .noise import Dropout, Noise
-from .normalization import BatchNorm, LayerNorm, WeightStandardized
-from .residual import Residual
+from ..interface.names import PublicNames
 
-ARCHITECTURES: dict[str, Callable[[Any], Block]] = {
-    "mlp": lambda phi: MLP(phi, 1.0),
-    "residual": lambda phi: Residual(MLP(phi, 1.0)),
-    "layer_norm": lambda phi: LayerNorm() >> MLP(phi, 1.0),
-    "pre_ln_residual": lambda phi: Residual(LayerNorm() >> MLP(phi, 1.0)),
-    "batch_norm": lambda phi: Activate(phi) >> Dense() >> BatchNorm(),
-    "weight_standardized": lambda phi: Activate(phi) >> WeightStandardized(),
-    "dropout": lambda phi: Activate(phi) >> Dropout(0.1) >> Dense(),
-    "noise": lambda phi: Activate(phi) >> Noise(0.1, 0.0) >> Dense(),
-    "conv": lambda phi: Activate(phi) >> Conv("uniform"),
-    "glu": lambda phi: GLU(phi) >> Dense(),
+if TYPE_CHECKING:
+    from ..gaussian.activation import Activation
+    from .block import Block
+
+# The blocks are looked up by their public names when they are asked for: the command line reads this table to print
+# its help, without JAX.
+ARCHITECTURES: dict[str, Callable[[Any, Any], Block]] = {
+    "mlp": lambda mf, phi: mf.MLP(phi, 1.0),
+    "residual": lambda mf, phi: mf.Residual(mf.MLP(phi, 1.0)),
+    "layer_norm": lambda mf, phi: mf.LayerNorm() >> mf.MLP(phi, 1.0),
+    "pre_ln_residual": lambda mf, phi: mf.Residual(mf.LayerNorm() >> mf.MLP(phi, 1.0)),
+    "batch_norm": lambda mf, phi: mf.Activate(phi) >> mf.Dense() >> mf.BatchNorm(),
+    "weight_standardized": lambda mf, phi: mf.Activate(phi) >> mf.WeightStandardized(),
+    "dropout": lambda mf, phi: mf.Activate(phi) >> mf.Dropout(0.1) >> mf.Dense(),
+    "noise": lambda mf, phi: mf.Activate(phi) >> mf.Noise(0.1, 0.0) >> mf.Dense(),
+    "conv": lambda mf, phi: mf.Activate(phi) >> mf.Conv("uniform"),
+    "glu": lambda mf, phi: mf.GLU(phi) >> mf.Dense(),
 }
 """Block by name, of an activation; every leaf starts at a plain value and is set with `mf.with_leaf`."""
 
 
-def architecture(name: str, phi: Any, **leaves: Any) -> Block:
+def architecture(name: str, phi: str | Callable | Activation, **leaves: Any) -> Block:
     """The block of a named architecture around an activation, with leaves set by name.
 
-    Names: mlp, residual, layer_norm, pre_ln_residual, batch_norm, weight_standardized, dropout, noise, conv, glu.
-    InputError for another name, or a leaf that the block does not have.
+    The names are those of `ARCHITECTURES`: "mlp", "residual", "dropout", "conv", ... InputError for another name, which
+    lists them, or a leaf that the block does not have.
 
     >>> architecture("dropout", "tanh", rate=0.2, sigma_w=1.5).blocks[1:]
     (Dropout(rate=0.2), Dense(sigma_w=1.5, sigma_b=0.0))
     """
-    block = ARCHITECTURES[one_of("architecture", name, tuple(ARCHITECTURES))](phi)
+    from ..interface.arguments import one_of
+    from .leaves import with_leaf
+
+    block = ARCHITECTURES[one_of("architecture", name, tuple(ARCHITECTURES))](PublicNames(), phi)
     for path, value in leaves.items():
         block = with_leaf(block, path, value)
     return block

@@ -38,7 +38,7 @@ class Attention(Block):
 
     def __call__(self, kernel: Kernel) -> Kernel:
         if kernel.gap_within is None:
-            raise InputError(f"block={self!r} needs tokens: a kernel with `within`, the gap between two of them")
+            raise InputError(f"block={self!r} needs tokens: a kernel with `gap_within`, the gap between two of them")
         others = (self.tokens - 1) / self.tokens
         q = kernel.q1 - others * kernel.gap_within
         none = jnp.zeros_like(q)

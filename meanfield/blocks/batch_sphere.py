@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     """Moments of an activation of the members z_i of a batch on its sphere: z = gamma sqrt(B) zhat, |zhat| = 1.
 
     mean, second, cross : E[phi(z_i)], E[phi(z_i)^2], E[phi(z_i) phi(z_j)]
-    germ                : the factor of a gap behind the linear layer, times that layer's centred variance
+    tangent             : the factor of a gap behind the linear layer, times that layer's centred variance
     """
 
     mean: Array

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar
 
 import jax
@@ -19,6 +20,8 @@ from ..interface.arguments import sigma
 from .batch_sphere import on_sphere
 from .kernel import Kernel
 
+_FORMER_TRAITS = {"fresh": "independent_weights", "noisy": "per_input_noise", "couples": "couples_members"}
+
 
 class Block:
     """What every block is: a frozen pytree with `__call__(kernel) -> kernel`; `a >> b` is b after a.
@@ -26,33 +29,41 @@ class Block:
     A block of your own is a registered dataclass that inherits this, with its hyperparameters as fields. What others
     must know of it, as class attributes:
 
-    fresh   : what leaves it comes through random weights of its own, so that it is independent of what came in
-    noisy   : two equal inputs leave it apart
-    couples : it couples the members of an input (examples of a batch, tokens of a sequence)
+    independent_weights : its output passes through its own random weights, so that it is independent of its input
+    per_input_noise     : it separates identical inputs
+    couples_members     : it couples the members of an input (examples of a batch, tokens of a sequence)
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     independent_weights: ClassVar[bool] = False
     per_input_noise: ClassVar[bool] = False
     couples_members: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for old, new in _FORMER_TRAITS.items():
+            if isinstance(cls.__dict__.get(old), bool):
+                warnings.warn(f"{cls.__name__}.{old} is now called {new}", DeprecationWarning, stacklevel=2)
+                setattr(cls, new, cls.__dict__[old])
 
     def __call__(self, kernel: Kernel) -> Kernel:
         raise NotImplementedError
 
     def check(self) -> None:
         """InputError where a hyperparameter is illegal; what is named sigma is a standard deviation."""
-        for part in fields(self):  # type: ignore[arg-type]
+        for part in fields(self):
             if part.name.startswith("sigma"):
                 sigma(part.name, getattr(self, part.name))
 
     def __rshift__(self, following: Block) -> Serial:
         if not isinstance(following, Block):
             return NotImplemented
-        mlp_parts = [b.blocks if type(b) is Serial else (b,) for b in (self, following)]
-        return Serial((*mlp_parts[0], *mlp_parts[1]))
+        before, after = (b.blocks if type(b) is Serial else (b,) for b in (self, following))
+        return Serial((*before, *after))
 
 
 def has_trait(block: Block, trait: str) -> bool:
-    """Whether a block, or one inside it, is `fresh`, `noisy` or `couples`."""
+    """Whether a block, or one inside it, has a trait: `independent_weights`, `per_input_noise`, `couples_members`."""
     return any(getattr(part, trait) for part in sub_blocks(block))
 
 
@@ -60,7 +71,7 @@ def sub_blocks(part: Any) -> Iterator[Block]:
     """A block and all blocks inside it."""
     if isinstance(part, Block):
         yield part
-        part = [getattr(part, f.name) for f in fields(part)]  # type: ignore[arg-type]
+        part = [getattr(part, f.name) for f in fields(part)]
     if isinstance(part, (tuple, list)):
         for inner in part:
             yield from sub_blocks(inner)

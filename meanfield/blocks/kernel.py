@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +11,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..errors import InputError
+
+# What blocks of the first version's users may ask of a kernel.
+_FORMER = {
+    "within": "gap_within",
+    "across": "gap_across",
+    "sphere": "batch_size_on_sphere",
+    "settled": "as_arrays",
+}
 
 
 @jax.tree_util.register_dataclass
@@ -23,15 +32,15 @@ class Kernel:
     gap None       : a single input; blocks map q1 alone
     error          : a bound on q1's absolute error from quadrature in the last block
     m1, m2         : means over the channels, 0 behind a layer of random weights
-    within         : the gap between two members of one input (tokens of a sequence, examples of a batch), all alike;
+    gap_within     : the gap between two members of one input (tokens of a sequence, examples of a batch), all alike;
                      None where inputs have no members or no block couples them
-    across         : the gap between a member of one input and another member of the other
+    gap_across     : the gap between a member of one input and another member of the other
     equal          : (static) q2 is q1 and the covariance is not negative, which halves the work
-    infinitesimal  : (static) the pair is at distance zero and `gap` is its first-order germ, which every block maps
-                     linearly. Its factor through a block is chi, the perpendicular susceptibility. `across` is then
-                     the germ of across - within.
+    infinitesimal  : (static) the pair is at distance zero and `gap` is a tangent, the first order of a gap, which every
+                     block maps linearly. Its factor through a block is chi, the perpendicular susceptibility.
+                     `gap_across` is then the tangent of gap_across - gap_within.
     gaussian       : (static) whether the pre-activations are Gaussian, which an activation must know
-    sphere         : (static) the batch size where a batch's pre-activations lie on a sphere, else 0
+    batch_size_on_sphere : (static) the batch size where a batch's pre-activations lie on a sphere, else 0
     """
 
     q1: Any
@@ -59,7 +68,7 @@ class Kernel:
 
     @classmethod
     def coincident(cls, q: Array) -> Kernel:
-        """Two inputs that coincide, with a unit germ of a gap: a block maps it to chi."""
+        """Two inputs that coincide, with a unit tangent: a block maps it to chi."""
         return cls(q, q, jnp.ones_like(q), jnp.zeros_like(q), equal=True, infinitesimal=True)
 
     @property
@@ -74,7 +83,13 @@ class Kernel:
 
     def replace(self, **changes: Any) -> Kernel:
         """A copy with some fields changed."""
-        return replace(self, **changes)
+        return replace(self, **{_FORMER.get(name, name): value for name, value in changes.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _FORMER:
+            raise AttributeError(f"a Kernel has no attribute {name!r}")
+        warnings.warn(f"Kernel.{name} is now called {_FORMER[name]}", DeprecationWarning, stacklevel=2)
+        return getattr(self, _FORMER[name])
 
     def as_arrays(self) -> Kernel:
         """The same, every field an array of the shape and dtype of q1: what a loop can carry."""
@@ -140,7 +155,7 @@ class Kernel:
     def with_noise(self, n1: Array, n2: Array, tangent: Any = 1.0) -> Kernel:
         """The kernel of x plus noise of variances n1, n2, independent between the inputs, their members and channels.
 
-        A gradient sees one draw of the noise: a germ is multiplied by `germ` and by nothing else.
+        A gradient sees one draw of the noise: a tangent is multiplied by `tangent` and by nothing else.
         """
         gap = self.gap
         if self.infinitesimal:

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import NAMED, activation
 from ..interface.arguments import nearest, one_of
+from ..interface.names import load_blocks
 from ..interface.precision import is_traced
 from .block import Block, check_block
 
@@ -135,7 +136,7 @@ def to_json(block: Block) -> str:
     '{"type": "Serial", "blocks": [{"type": "Activate", "phi": {"acti'
     """
     check_block(block)
-    return json.dumps(_to_jsonable(block))
+    return json.dumps(_described(block))
 
 
 def from_json(text: str) -> Block:
@@ -155,16 +156,16 @@ def from_json(text: str) -> Block:
     return block
 
 
-def _to_jsonable(part: Any) -> Any:
+def _described(part: Any) -> Any:
     if isinstance(part, Block):
-        return {"type": type(part).__name__} | {f.name: _to_jsonable(getattr(part, f.name)) for f in fields(part)}  # type: ignore[arg-type]
+        return {"type": type(part).__name__} | {f.name: _described(getattr(part, f.name)) for f in fields(part)}
     if isinstance(part, Activation):
-        params = {k: _to_jsonable(v) for k, v in part.params.items()}
+        params = {k: _described(v) for k, v in part.params.items()}
         if not (_is_named(part) or _is_expression(part)):
             raise InputError(f"activation={part!r} is a callable; only names and expressions have a JSON form")
         return {"activation": part.name, "params": params}
     if isinstance(part, (tuple, list)):
-        return [_to_jsonable(inner) for inner in part]
+        return [_described(inner) for inner in part]
     if is_traced(part):
         raise InputError("a block with traced leaves has no JSON form; call to_json outside jit, grad and vmap")
     return part if part is None or isinstance(part, (bool, int, str)) else np.asarray(part, float).tolist()
@@ -188,9 +189,7 @@ def _built(part: Any) -> Any:
 
 
 def _classes() -> dict[str, type[Block]]:
-    from .. import blocks
-
-    blocks.load()
+    load_blocks()
     found: dict[str, type[Block]] = {}
     waiting: list[type[Block]] = [Block]
     while waiting:

@@ -63,10 +63,10 @@ def _inverse_root(q: Array) -> Array:
 class BatchNorm(Block):
     """(h - batch mean) / batch std in each channel, times gamma (Yang et al. 2019).
 
-    Members of a batch lose what they share: from variance q and covariance p within the batch to gamma^2, and a germ
-    of a gap (between replicas of the batch) falls by q - p. batch_size None is the limit of large batches, whose
-    members come out uncorrelated. A finite batch_size >= 4 puts the batch on a sphere: an `Activate` must follow, and
-    only germs, so chi_1, are known; correlations are NaN.
+    Members of a batch lose what they share: from variance q and covariance p within the batch to gamma^2, and the
+    tangent of a gap (between replicas of the batch) falls by q - p. batch_size None is the limit of large batches,
+    whose members come out uncorrelated. A finite batch_size >= 4 puts the batch on a sphere: an `Activate` must
+    follow, and only tangents, so chi_1, are known; correlations are NaN.
 
     >>> import meanfield as mf
     >>> block = mf.Dense(1.0) >> mf.BatchNorm(8) >> mf.Activate("relu")
@@ -86,7 +86,7 @@ class BatchNorm(Block):
     def __call__(self, kernel: Kernel) -> Kernel:
         self.check()
         if kernel.gap_within is None:
-            raise InputError(f"block={self!r} needs a batch: a kernel with `within`, the gap between its members")
+            raise InputError(f"block={self!r} needs a batch: a kernel with `gap_within`, the gap between its members")
         scale = self.gamma * _inverse_root(kernel.gap_within)
         # Half the mean squared difference within the batch is its variance about the batch's mean.
         q = jnp.square(scale) * kernel.gap_within

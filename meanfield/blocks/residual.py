@@ -83,5 +83,7 @@ class Repeat(Block):
 
 def _check_independent(branch: Block) -> None:
     if not has_trait(branch, "independent_weights"):
-        raise InputError(f"branch={branch!r} has no random weights, so that it depends on what it is added to; end it "
-                         "with a Dense (or set `fresh = True` on a block of your own that has)")  # fmt: skip
+        raise InputError(
+            f"branch={branch!r} has no random weights, so that it depends on what it is added to; end it with a Dense "
+            "(or set `independent_weights = True` on a block of your own that has)"
+        )

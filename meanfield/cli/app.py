@@ -10,32 +10,8 @@ from typing import Any
 
 from .. import __version__
 from ..errors import InputError
-from . import (
-    activations,
-    check,
-    compare_init,
-    critical,
-    curvature,
-    doctor,
-    fixed_point,
-    phase_diagram,
-    recommend,
-    train,
-)
 from .options import Parser
-
-VERBS = {
-    "fixed-point": fixed_point,
-    "critical": critical,
-    "curvature": curvature,
-    "phase-diagram": phase_diagram,
-    "recommend": recommend,
-    "compare-init": compare_init,
-    "check": check,
-    "train": train,
-    "activations": activations,
-    "doctor": doctor,
-}
+from .verbs import summary, verbs
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -54,11 +30,10 @@ def parser() -> Parser:
         "Exit codes: 0 done, 1 the theory was rejected or the self-test failed, 2 bad input.",
     )
     top.add_argument("--version", action="store_true", help="print the version and exit")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-    for name, module in VERBS.items():
-        line = (module.__doc__ or "").splitlines()[0].rstrip(".")
-        line = line.split(": ", 1)[-1]
-        module.configure(verbs.add_parser(name, help=line, description=line[0].upper() + line[1:] + "."))
+    parsers = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    for name, verb in verbs().items():
+        line = summary(verb)
+        verb.configure(parsers.add_parser(name, help=line, description=line[0].upper() + line[1:] + "."))
     return top
 
 
@@ -96,9 +71,9 @@ def _run(argv: list[str]) -> int:
     args.argv = argv
     with warnings.catch_warnings():
         warnings.showwarning = _say_warning
-        return VERBS[args.verb].run(args)
+        return verbs()[args.verb].run(args)
 
 
 def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    # Where in the library it was raised is nothing to who types a command.
+    # Where in the library it was raised does not concern someone typing a command.
     print("meanfield: warning:", " ".join(str(message).split()), file=sys.stderr)

@@ -6,6 +6,7 @@ import argparse
 import re
 from typing import Any, NoReturn
 
+from ..blocks.architectures import ARCHITECTURES
 from ..errors import InputError
 
 
@@ -55,8 +56,8 @@ def _numbers(option: str, items: list[str], form: str, example: str) -> dict[str
 
 def architecture(parser: argparse.ArgumentParser) -> None:
     """Add --architecture and --set, the values of its leaves."""
-    names = "residual, layer_norm, pre_ln_residual, batch_norm, weight_standardized, dropout, noise, conv, glu"
-    parser.add_argument("--architecture", metavar="NAME", default="mlp", help=f"mlp (default), {names}")
+    names = ", ".join(ARCHITECTURES)
+    parser.add_argument("--architecture", metavar="NAME", default="mlp", help=f"{names} (default mlp)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="LEAF=VALUE", help="a leaf of its block, as rate=0.2 or scale=0.5"
     )

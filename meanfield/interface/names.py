@@ -6,64 +6,43 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-FLAT = {
-    "Activation": "gaussian.activation",
-    "activation": "gaussian.named",
-    "referee": "gaussian.referee",
-    "InputError": "errors",
-    "Kernel": "blocks.kernel",
-    "Block": "blocks.block",
-    "Activate": "blocks.block",
-    "Dense": "blocks.block",
-    "Serial": "blocks.block",
-    "MLP": "blocks.block",
-    "Pointwise": "blocks.block",
-    "Residual": "blocks.residual",
-    "Sum": "blocks.residual",
-    "Repeat": "blocks.residual",
-    "Dropout": "blocks.noise",
-    "Noise": "blocks.noise",
-    "NReLU": "blocks.noise",
-    "LayerNorm": "blocks.normalization",
-    "RMSNorm": "blocks.normalization",
-    "BatchNorm": "blocks.normalization",
-    "WeightStandardized": "blocks.normalization",
-    "Conv": "blocks.convolution",
-    "GLU": "blocks.gated",
-    "Attention": "blocks.attention",
-    "architecture": "blocks.architectures",
-    "leaf": "blocks.leaves",
-    "leaf_paths": "blocks.leaves",
-    "with_leaf": "blocks.leaves",
-    "to_json": "blocks.leaves",
-    "from_json": "blocks.leaves",
-    "FixedPoint": "theory.fixed_point",
-    "fixed_point": "theory.fixed_point",
-    "variance_map": "theory.maps",
-    "correlation_map": "theory.maps",
-    "trajectory": "theory.trajectory",
-    "curvature": "theory.curvature",
-    "extrinsic_curvature": "theory.curvature",
-    "mode_decay": "theory.mode_decay",
-    "Growth": "theory.growth",
-    "growth": "theory.growth",
-    "critical": "theory.critical",
-    "edge_of_chaos": "theory.critical",
-    "CriticalLeaf": "theory.critical_leaf",
-    "solve_critical": "theory.critical_leaf",
-    "LeafDiagram": "theory.leaf_grid",
-    "phase_diagram": "theory.phase_diagram",
-    "Status": "interface.labels",
-    "Phase": "interface.labels",
-    "reinitialize": "models.reinitialize",
-    "Check": "measurement.check",
-    "check": "measurement.check",
-    "measure": "measurement.measurement",
-    "recommend": "advice.recommendation",
-    "compare_init": "advice.compare_init",
-    "Sweep": "training.sweep",
-    "train": "training.train",
+DECLARED = {
+    "errors": ("InputError",),
+    "interface.labels": ("Status", "Phase"),
+    "gaussian.activation": ("Activation",),
+    "gaussian.named": ("activation",),
+    "gaussian.referee": ("referee",),
+    "blocks.kernel": ("Kernel",),
+    "blocks.block": ("Block", "Activate", "Dense", "Serial", "MLP", "Pointwise"),
+    "blocks.residual": ("Residual", "Sum", "Repeat"),
+    "blocks.noise": ("Dropout", "Noise", "NReLU"),
+    "blocks.normalization": ("LayerNorm", "RMSNorm", "BatchNorm", "WeightStandardized"),
+    "blocks.convolution": ("Conv",),
+    "blocks.gated": ("GLU",),
+    "blocks.attention": ("Attention",),
+    "blocks.architectures": ("architecture",),
+    "blocks.leaves": ("leaf", "leaf_paths", "with_leaf", "to_json", "from_json"),
+    "theory.fixed_point": ("FixedPoint", "fixed_point"),
+    "theory.maps": ("variance_map", "correlation_map"),
+    "theory.trajectory": ("trajectory",),
+    "theory.curvature": ("curvature", "extrinsic_curvature"),
+    "theory.mode_decay": ("mode_decay",),
+    "theory.growth": ("Growth", "growth"),
+    "theory.critical": ("critical", "edge_of_chaos"),
+    "theory.critical_leaf": ("CriticalLeaf", "solve_critical"),
+    "theory.leaf_grid": ("LeafDiagram",),
+    "theory.phase_diagram": ("phase_diagram",),
+    "models.reinitialize": ("reinitialize",),
+    "measurement.check": ("Check", "check"),
+    "measurement.measurement": ("measure",),
+    "advice.recommendation": ("recommend",),
+    "advice.compare_init": ("compare_init",),
+    "training.sweep": ("Sweep",),
+    "training.train": ("train",),
 }
+"""Module: what it gives to the public face. A new public name is one word here."""
+
+FLAT = {name: module for module, names in DECLARED.items() for name in names}
 """Public name: its module."""
 
 ROOMS = (
@@ -111,6 +90,26 @@ FORMER = {
 def look_up(name: str, table: dict[str, str]) -> Any:
     """The object that a table of modules says."""
     return getattr(import_module(f"meanfield.{table[name]}"), name)
+
+
+class PublicNames:
+    """The public names as attributes, each loading its module when it is first asked for, as `mf` in an example.
+
+    >>> PublicNames().InputError.__name__
+    'InputError'
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in FLAT:
+            raise AttributeError(f"meanfield has no public name {name!r}")
+        return look_up(name, FLAT)
+
+
+def load_blocks() -> None:
+    """Import every module of blocks that has a public name, so that its classes are known by theirs."""
+    for module in DECLARED:
+        if module.startswith("blocks."):
+            import_module(f"meanfield.{module}")
 
 
 def former(room: str) -> Callable[[str], Any]:

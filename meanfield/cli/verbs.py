@@ -1,0 +1,39 @@
+"""The verbs: every module of this folder that has `configure` and `run`, by its file's name."""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+from importlib import import_module
+from typing import Protocol, cast
+
+
+class Verb(Protocol):
+    """What a module must have to be a verb; the first line of its docstring is its help."""
+
+    __doc__: str | None
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add its options."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do what it says, and return the exit code."""
+        ...
+
+
+def verbs() -> dict[str, Verb]:
+    """Verb: its module, in alphabetical order; `phase_diagram.py` is `phase-diagram`.
+
+    >>> list(verbs())[:3]
+    ['activations', 'check', 'compare-init']
+    """
+    package = import_module(__package__)
+    names = (module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+    modules = {name.replace("_", "-"): import_module(f".{name}", __package__) for name in names}
+    return {name: cast(Verb, module) for name, module in modules.items() if hasattr(module, "configure")}
+
+
+def summary(verb: Verb) -> str:
+    """What it does, in one line without a full stop: its docstring's first, after "verb: "."""
+    line = (verb.__doc__ or "").splitlines()[0].rstrip(".")
+    return line.split(": ", 1)[-1]
