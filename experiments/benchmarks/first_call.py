@@ -75,8 +75,8 @@ def ys(what: str, today: float, asked: float) -> Row:
 
 
 def halved(what: str, today: float) -> Row:
-    """A row in ms of which half is asked: of what --against measures, else of `today`."""
-    return Row(what, "ms", f"{today:g}", today / 2)
+    """A row in ms, of which half of what --against measures is asked: `today` was another hour of another machine."""
+    return Row(what, "ms", f"{today:g}", None)
 
 
 def entering(name: str) -> tuple[Row, ...]:
@@ -366,7 +366,7 @@ def number_of(runs: list[dict[str, Any]], name: str, side: str, k: int, unit: st
 
 
 def asked_of(row: Row, found: dict[str, dict[str, Any]]) -> float | None:
-    """What is asked; half of the side before where that is measured in ms."""
+    """What is asked; of milliseconds half of those before."""
     before = found.get("before", {}).get("number")
     return before / 2 if row.unit == "ms" and before else row.asked
 
@@ -374,17 +374,15 @@ def asked_of(row: Row, found: dict[str, dict[str, Any]]) -> float | None:
 def table(rows: list[dict[str, Any]], sides: Sequence[Side]) -> str:
     """Aligned columns; errors below."""
     names = [side.name for side in sides]
-    both = len(names) == 2
-    heads = ("first call of its kind", "in", *names, *(["before/now", "answer"] if both else []), *HEADS)
+    beside = ("before/now", "answer") if len(names) == 2 else ()
+    heads = ("first call of its kind", "in", *names, *beside, "today", "asked", "reached")
     cells = [heads, *(cells_of(row, names) for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
-    lines = ["  ".join(f"{c:{'<' if i < 2 else '>'}{w}}" for i, (c, w) in enumerate(zip(line, widths, strict=True)))
-             for line in cells]  # fmt: skip
+    aligned = ["<", "<", *[">"] * (len(heads) - 2)]
+    shapes = list(zip(aligned, widths, strict=True))
+    lines = ["  ".join(f"{c:{s}{w}}" for c, (s, w) in zip(line, shapes, strict=True)) for line in cells]
     failed = {f"{row['scenario']}, {n}: {row[n]['error']}": None for row in rows for n in names if row[n].get("error")}
     return "\n".join([lines[0].rstrip(), "-" * len(lines[0]), *(line.rstrip() for line in lines[1:]), *failed])
-
-
-HEADS = "today", "asked", "reached"
 
 
 def cells_of(row: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:
@@ -394,7 +392,8 @@ def cells_of(row: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:
     if len(names) == 2:
         cells += [short(numbers[0] / numbers[1]) if None not in numbers else "", agreement(row)]
     reached = "" if row["asked"] is None else "no" if numbers[-1] is None or numbers[-1] > row["asked"] else "yes"
-    return (*cells, row["today"], "" if row["asked"] is None else short(row["asked"]), reached)
+    asked = short(row["asked"]) if row["asked"] is not None else "half" if row["unit"] == "ms" else ""
+    return (*cells, row["today"], asked, reached)
 
 
 def agreement(row: dict[str, Any]) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from .activation import Activation
 from .closed_forms import ClosedForms, Moments
-from .quadrature import LARGEST, REACH, Estimate, estimate, scale_free_rule
+from .quadrature import LARGEST, REACH, Estimate, estimate, fixed, namespace, scale_free_rule
 
 _NOTHING = 1e-30
 """An integrand too small to matter at any variance that a fixed point has."""
@@ -74,16 +74,22 @@ def _on_samples(phi: Activation, dtype: Any) -> Activation:
     kinks = phi.kink_array(dtype)
     # An edge may stand twice; kinks by the four make few shapes of all activations.
     kinks = jnp.pad(kinks, (0, max(4 - kinks.size, -kinks.size % 4)), constant_values=phi.scale)
-    x, dx = scale_free_rule(kinks, phi.scale)
-    aside = jnp.asarray([0.0, 1.0, -1.0], dtype) * jnp.finfo(dtype).tiny
-    one_sided = phi.slope(aside[1:])
-    jump = jnp.asarray(np.inf if phi.has_steps else 0.0, dtype)
-    samples = Samples(x, dx, phi(x), phi.slope(x), phi(aside[:1])[0], jnp.mean(one_sided**2), jump)
-    return Activation(_only_moments, closed=samples, name="sampled")
+    return Activation(_only_moments, closed=samples_of(phi, kinks), name="sampled")
 
 
 def _only_moments(x: Array) -> Array:
     raise AssertionError("a sampled activation has moments only")
+
+
+def samples_of(phi: Any, kinks: Array) -> Samples:
+    """phi and phi' on nodes that serve every variance, of whatever is called on arrays and has a `slope`."""
+    xp, dtype = namespace(kinks), kinks.dtype
+    x, dx = scale_free_rule(kinks, phi.scale)
+    aside = np.asarray([1.0, -1.0], dtype) * xp.finfo(dtype).tiny
+    one_sided = phi.slope(xp.asarray(aside))
+    jump = xp.asarray(np.inf if phi.has_steps else 0.0, dtype)
+    at_zero = phi(xp.zeros((1,), dtype))[0]
+    return Samples(x, dx, phi(x), phi.slope(x), at_zero, xp.mean(one_sided**2), jump)
 
 
 @jax.tree_util.register_dataclass
@@ -91,7 +97,8 @@ def _only_moments(x: Array) -> Array:
 class Samples(ClosedForms):
     """Moments as sums over samples: nodes x, their weights dx, phi and phi' there, all (panels, nodes).
 
-    at_zero: phi(0); slope_at_zero: the limit of E[phi'^2] as q -> 0; jump: inf where phi jumps, else 0.
+    at_zero: phi(0); slope_at_zero: the limit of E[phi'^2] as q -> 0; jump: inf where phi jumps, else 0. Methods take
+    variances q of any shape.
     """
 
     x: Any
@@ -104,58 +111,82 @@ class Samples(ClosedForms):
 
     def _weights(self, q: Array) -> tuple[Array, Array]:
         """The nodes in standard deviations, and their weights: 0 out of reach, NaN where the nodes end too early."""
-        std = jnp.sqrt(jnp.maximum(q, smallest(q.dtype)))
+        xp = namespace(q)
+        std = xp.sqrt(xp.maximum(q, smallest(q.dtype)))[..., None, None]
         z = self.x / std
-        weight = self.dx * jnp.exp(-(z**2) / 2) / (std * np.sqrt(2 * np.pi))
-        weight = jnp.where(jnp.abs(z) <= REACH, weight, 0.0)
-        return z, jnp.where(std * REACH <= LARGEST, weight, jnp.nan)
+        weight = self.dx * xp.exp(-(z**2) / 2) / (std * np.sqrt(2 * np.pi))
+        weight = xp.where(xp.abs(z) <= REACH, weight, 0.0)
+        return z, xp.where(std * REACH <= LARGEST, weight, np.nan)
 
-    @jax.jit  # called from the host it is one program, not a hundred
     def moments(self, phi: Any, q: Array) -> Moments:
-        """E[phi], E[phi^2], E[phi'^2] at variance q, and a bound on the error of the second."""
+        """E[phi], E[phi^2], E[phi'^2] at variances q, and a bound on the error of the second."""
+        return self.moments_at(q) if namespace(q) is np else _summed(self, q)
+
+    def moments_at(self, q: Array) -> Moments:
+        """`moments`, traced operation by operation."""
+        xp = namespace(q)
         z, weight = self._weights(q)
         # phi may overflow where the Gaussian has no weight.
-        value, slope = (jnp.where(weight > 0, samples, 0.0) for samples in (self.value, self.slope))
+        value, slope = (xp.where(weight > 0, samples, 0.0) for samples in (self.value, self.slope))
         second = estimate(weight * value**2, *self._ends(z, self.value**2))
         summed = Moments(
-            jnp.sum(weight * value),
-            jnp.where(jnp.isnan(weight[0, 0]), jnp.nan, second.value),
-            jnp.where(q > 0, jnp.sum(weight * slope**2), self.slope_at_zero) + self.jump,
+            xp.sum(weight * value, (-2, -1)),
+            xp.where(xp.isnan(weight[..., 0, 0]), np.nan, second.value),
+            xp.where(q > 0, xp.sum(weight * slope**2, (-2, -1)), self.slope_at_zero) + self.jump,
             second.error,
         )
         return self._before_the_nodes(q, summed)
 
+    def derivatives(self, q: Array, order: int) -> tuple[Array, Array, Array]:
+        """The derivatives in q, of order 1 or 2, of E[phi], E[phi^2] and E[phi'^2] at variances q.
+
+        d/dq E[f] = E[f (z^2 - 1)] / 2q and d^2/dq^2 E[f] = E[f (z^4 - 6 z^2 + 3)] / 4q^2, which ask nothing of f.
+        """
+        xp = namespace(q)
+        z, weight = self._weights(q)
+        z2 = z**2
+        weight = weight * (z2 - 1 if order == 1 else z2**2 - 6 * z2 + 3)
+        value, slope = (xp.where(weight != 0, samples, 0.0) for samples in (self.value, self.slope))
+        size = (2 * xp.maximum(q, smallest(q.dtype))) ** order
+        mean, second, squared = (xp.sum(weight * f, (-2, -1)) / size for f in (value, value**2, slope**2))
+        below = q < smallest(q.dtype)
+        at_zero = self.slope_at_zero if order == 1 else 0.0
+        return xp.where(below, 0.0, mean), xp.where(below, at_zero, second), xp.where(below, 0.0, squared) + self.jump
+
     def _ends(self, z: Array, samples: Array) -> tuple[Array, Array]:
         """The largest integrand at the ends of the reach, and whether it falls beyond them or is nothing there."""
-        z, samples = lax.stop_gradient((z, samples))
-        density, far = jnp.exp(-(z**2) / 2) * jnp.abs(samples), jnp.abs(z)
+        xp = namespace(z)
+        z, samples = fixed(z), fixed(samples)
+        density, far = xp.exp(-(z**2) / 2) * xp.abs(samples), xp.abs(z)
         last, beyond = (far > 0.9 * REACH) & (far <= REACH), (far > 1.2 * REACH) & (far < 1.6 * REACH)
-        tail, after = (jnp.max(jnp.where(there, density, 0.0)) for there in (last, beyond))
+        tail, after = (xp.max(xp.where(there, density, 0.0), (-2, -1)) for there in (last, beyond))
         # Of a bump so far out that only its foot is seen, growth says nothing.
-        return tail, (after < 1e-6 * tail) | (jnp.maximum(tail, after) <= _NOTHING)
+        return tail, (after < 1e-6 * tail) | (xp.maximum(tail, after) <= _NOTHING)
 
     def _before_the_nodes(self, q: Array, first: Moments) -> Moments:
         """Below the smallest variance that the nodes resolve, at which `first` is: the first order in q, or sqrt(q)."""
+        xp = namespace(q)
         share = q / smallest(q.dtype)
         # A jump at 0 leaves E[phi^2] the same at every q > 0.
         below = (share < 1) & ((self.jump == 0) | (q == 0))
         second = self.at_zero**2 + self.slope_at_zero * q
-        root = jnp.sqrt(jnp.where((share > 0) & below, share, 1.0)) * (share > 0)
+        root = xp.sqrt(xp.where((share > 0) & below, share, 1.0)) * (share > 0)
         return Moments(
-            jnp.where(below, self.at_zero + (first.mean - self.at_zero) * root, first.mean),
-            jnp.where(below, second, first.second),
+            xp.where(below, self.at_zero + (first.mean - self.at_zero) * root, first.mean),
+            xp.where(below, second, first.second),
             first.slope,
-            jnp.where(below, 16 * jnp.finfo(q.dtype).eps * second, first.error),
+            xp.where(below, 16 * xp.finfo(q.dtype).eps * second, first.error),
         )
 
     def estimates(self, q: Array, found: Moments) -> tuple[Estimate, Estimate, Estimate]:
         """What `moments` has `found` at q, with a bound on the error of each; the slope's is inf where phi jumps."""
+        xp = namespace(q)
         z, weight = self._weights(q)
 
         def error(samples: Array) -> Array:
-            return estimate(weight * jnp.where(weight > 0, samples, 0.0), *self._ends(z, samples)).error
+            return estimate(weight * xp.where(weight > 0, samples, 0.0), *self._ends(z, samples)).error
 
-        of_slope = jnp.where(self.jump > 0, jnp.inf, error(self.slope**2))
+        of_slope = xp.where(self.jump > 0, np.inf, error(self.slope**2))
         return (
             Estimate(found.mean, error(self.value)),
             Estimate(found.second, found.error),
@@ -164,6 +195,12 @@ class Samples(ClosedForms):
 
     def slope_variance(self, q: Array) -> Array:
         """Var[phi'(x)], right relative to itself."""
+        xp = namespace(q)
         _, weight = self._weights(q)
-        slope = jnp.where(weight > 0, self.slope, 0.0)
-        return jnp.sum(weight * (slope - jnp.sum(weight * slope)) ** 2)
+        slope = xp.where(weight > 0, self.slope, 0.0)
+        mean = xp.sum(weight * slope, (-2, -1))[..., None, None]
+        return xp.sum(weight * (slope - mean) ** 2, (-2, -1))
+
+
+# Called from the host it is one program, not a hundred.
+_summed = jax.jit(Samples.moments_at)

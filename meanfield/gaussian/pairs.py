@@ -26,13 +26,33 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..interface.differentiation import is_zero, partial_jvp
 from .activation import Activation
 from .closed_forms import Moments
 from .moments import moments, smallest
-from .quadrature import REACH, Rule, gauss_legendre, gaussian_rule, legendre_panels
+from .quadrature import NODES, REACH, Rule, fixed, gauss_legendre, gaussian_rule, legendre_panels, namespace
 
-_INNER, _OUTER, _LAYER = 18, 8, 14
-"""Panels of the inner rule, of the outer one, and of it for each layer."""
+
+class Resolution(NamedTuple):
+    """Panels of the inner rule, of the outer one, and of it for each layer; nodes in each panel."""
+
+    inner: int
+    outer: int
+    layer: int
+    nodes: int
+
+
+FINE, ROUGH = Resolution(18, 8, 14, NODES), Resolution(11, 3, 5, 8)
+"""What serves every pair, and what is good to about 1e-4, to start from."""
+
+
+def resolution(pair: Split, scale: float, kinks: Array) -> Resolution:
+    """As few panels as give this pair to rounding; FINE where it is not known."""
+    std, layer = pair.s1 * pair.noise / scale, pair.noise / pair.shared if kinks.size else np.inf
+    inner = 10 if std < 0.5 else 12 if std < 1.5 else FINE.inner
+    return Resolution(inner, *((4, 8) if layer > 0.1 and pair.s1 < 10 * scale else FINE[1:3]), NODES)
+
+
 _BISECTIONS = 52
 _NEAR_NODES = 8
 
@@ -66,8 +86,8 @@ def _pair_moments(phi: Activation, q1: Array, q2: Array, e: Array, equal: bool) 
 def _pair_moments_jvp(equal: bool, primals: tuple, tangents: tuple) -> tuple[Pair, Pair]:
     phi, q1, q2, e = primals
     value = _pair_moments(phi, q1, q2, e, equal)
-    moved = _partial_jvp(lambda *a: _evaluate(*a, e, equal), primals[:3], tangents[:3])
-    if _is_zero(tangents[3]):
+    moved = partial_jvp(lambda *a: _evaluate(*a, e, equal), primals[:3], tangents[:3])
+    if is_zero(tangents[3]):
         return value, moved
     first = moments(phi, q1).second
     norm = first if equal else jnp.sqrt(first * moments(phi, q2).second)
@@ -82,58 +102,79 @@ def _evaluate(phi: Activation, q1: Array, q2: Array, e: Array, equal: bool) -> P
         return Pair(phi.closed.distance(phi, q1, q2, e), phi.closed.covariance(phi, q1, q2, e))
     own = moments(phi, q1)
     if not equal:
-        return _integrate_pair(phi, q1, q2, e, own.second, moments(phi, q2).second, equal)[0]
+        return integrate_pair(phi, q1, q2, e, own.second, moments(phi, q2).second, equal)[0]
     if phi.has_steps:
-        return _integrate_pair(phi, q1, q1, e, own.second, own.second, equal)[0]
+        return integrate_pair(phi, q1, q1, e, own.second, own.second, equal)[0]
     return _equal(phi, q1, e, own)
 
 
-def _integrate_pair(
-    phi: Activation, q1: Array, q2: Array, e: Array, second1: Array, second2: Array, equal: bool
+def integrate_pair(
+    phi: Any, q1: Array, q2: Array, e: Array, second1: Array, second2: Array, equal: bool, rule: Resolution = FINE
 ) -> tuple[Pair, Array]:
     """The pair moments by quadrature, and E[Var[phi' | A]], at one variance E[(phi'(u) - phi'(v))^2] / 2."""
-    pair = _split(q1, q2, e)
-    nodes, weights = _outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal)
-    first = _given(phi, pair.s1, pair, nodes)
-    other = first if equal else _given(phi, pair.sign * pair.s2, pair, nodes)
-    norm1, norm2 = (jnp.sqrt(jnp.where(m > 0, m, 1.0)) for m in (second1, second2))
+    xp = namespace(q1)
+    pair = split(q1, q2, e)
+    nodes, weights = outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal, rule)
+    first = given(phi, pair.s1, pair, nodes, rule)
+    other = first if equal else given(phi, pair.sign * pair.s2, pair, nodes, rule)
+    norm1, norm2 = (xp.sqrt(xp.where(m > 0, m, 1.0)) for m in (second1, second2))
     apart = first.variance / norm1**2 + other.variance / norm2**2 + (first.mean / norm1 - other.mean / norm2) ** 2
-    apart, slopes, deficit = (_total(weights, of) for of in (apart, first.slope * other.slope, first.slope_variance))
+    apart, slopes, deficit = (total(weights, of) for of in (apart, first.slope * other.slope, first.slope_variance))
     return Pair(apart / 2, slopes), deficit
 
 
-def _total(weight: Array, value: Array, axis: tuple[int, ...] | None = None) -> Array:
+def total(weight: Array, value: Array, axis: tuple[int, ...] | None = None) -> Array:
+    """The weighted sum of values that may be infinite where the weight is 0."""
     # An empty panel lies on a kink, where phi' may be infinite.
-    return jnp.sum(weight * jnp.where(weight > 0, value, 0.0), axis)
+    xp = namespace(weight)
+    return xp.sum(weight * xp.where(weight > 0, value, 0.0), axis)
 
 
-def _equal(phi: Activation, q: Array, e: Array, own: Moments) -> Pair:
-    """A pair of one variance; a close one from the deficit E[phi'^2] - E[phi' phi'] = E[(phi'(u) - phi'(v))^2] / 2.
+def is_near(q: Array, e: Array, scale: float) -> Array:
+    """Whether a pair of one variance is so close that its distance comes from its `deficits`."""
+    return fixed(q * e) < (0.1 * scale) ** 2
+
+
+def near_gaps(dtype: Any) -> np.ndarray:
+    """What to multiply e with for the gaps whose deficits `from_deficits` asks: e itself, then those below it."""
+    t, _ = gauss_legendre(_NEAR_NODES)
+    # e' = e t^2 makes the deficits smooth in t.
+    return np.append(1.0, (t + 1) / 2).astype(dtype) ** 2
+
+
+def from_deficits(q: Array, e: Array, slope: Array, second: Array, deficits: Array) -> Pair:
+    """A close pair of one variance, from the deficits E[phi'^2] - E[phi' phi'] = E[(phi'(u) - phi'(v))^2] / 2.
 
     By Price's theorem the distance is q e (E[phi'^2] - mean deficit over e' in [0, e]) / E[phi^2]: a small positive
     correction, so that the ratio distance / e is right to the last digit where differences of phi itself, of size
     sqrt(e), would leave it an error of eps / sqrt(e). The criticality of c* rests on that ratio.
     """
+    xp = namespace(q)
     t, dt = gauss_legendre(_NEAR_NODES)
-    # First e itself, which is all that a pair far apart needs; e' = e t^2 makes the deficits smooth in t.
-    fractions = jnp.asarray(np.append(1.0, (t + 1) / 2), q.dtype)
-    near = lax.stop_gradient(q * e) < (0.1 * phi.scale) ** 2
+    mean = xp.sum(((t + 1) / 2 * dt).astype(q.dtype) * deficits[1:])
+    return Pair(q * e * (slope - mean) / xp.where(second > 0, second, 1.0), slope - deficits[0])
 
-    def look(fraction: Array) -> tuple[Pair, Array]:
+
+def _equal(phi: Activation, q: Array, e: Array, own: Moments) -> Pair:
+    """A pair of one variance, traced."""
+    near, gaps = is_near(q, e, phi.scale), jnp.asarray(near_gaps(q.dtype))
+
+    def look(gap: Array) -> tuple[Pair, Array]:
         def integrate() -> tuple[Pair, Array]:
-            return _integrate_pair(phi, q, q, e * fraction**2, own.second, own.second, True)
+            return integrate_pair(phi, q, q, e * gap, own.second, own.second, True)
 
         zero = jnp.zeros_like(q)
-        return lax.cond(near | (fraction == 1), integrate, lambda: (Pair(zero, zero), zero))
+        # The first is all that a pair far apart needs.
+        return lax.cond(near | (gap == 1), integrate, lambda: (Pair(zero, zero), zero))
 
-    direct, deficits = lax.map(look, fractions)
-    mean = jnp.sum(jnp.asarray((t + 1) / 2 * dt, q.dtype) * deficits[1:])
-    ratio = (own.slope - mean) / jnp.where(own.second > 0, own.second, 1.0)
-    close = Pair(q * e * ratio, own.slope - deficits[0])
+    direct, deficits = lax.map(look, gaps)
+    close = from_deficits(q, e, own.slope, own.second, deficits)
     return jax.tree.map(lambda yes, no: jnp.where(near, yes, no[0]), close, direct)
 
 
-class _Split(NamedTuple):
+class Split(NamedTuple):
+    """A pair as shared and own parts: u = s1 (shared A + noise z), v = sign s2 (shared A + noise z')."""
+
     s1: Array
     s2: Array
     shared: Array  # sqrt|c|
@@ -141,64 +182,71 @@ class _Split(NamedTuple):
     sign: Array
 
 
-def _split(q1: Array, q2: Array, e: Array) -> _Split:
-    tiny = smallest(q1.dtype)
-    apart = jnp.clip(jnp.where(e <= 1, e, 2 - e), tiny, 1.0)
-    return _Split(
-        jnp.sqrt(jnp.maximum(q1, tiny)),
-        jnp.sqrt(jnp.maximum(q2, tiny)),
-        jnp.sqrt(jnp.maximum(1 - apart, tiny)),
-        jnp.sqrt(apart),
-        jnp.where(e <= 1, 1.0, -1.0).astype(q1.dtype),
+def split(q1: Array, q2: Array, e: Array) -> Split:
+    """The `Split` of a pair of variances q1, q2 and correlation 1 - e."""
+    xp, tiny = namespace(q1), smallest(q1.dtype)
+    apart = xp.clip(xp.where(e <= 1, e, 2 - e), tiny, 1.0)
+    return Split(
+        xp.sqrt(xp.maximum(q1, tiny)),
+        xp.sqrt(xp.maximum(q2, tiny)),
+        xp.sqrt(xp.maximum(1 - apart, tiny)),
+        xp.sqrt(apart),
+        xp.where(e <= 1, 1.0, -1.0).astype(q1.dtype),
     )
 
 
-def _outer_rule(kinks: Array, scale: float, pair: _Split, equal: bool) -> tuple[Array, Array]:
+def outer_rule(kinks: Array, scale: float, pair: Split, equal: bool, rule: Resolution = FINE) -> tuple[Array, Array]:
     """Nodes and weights over A ~ N(0, 1), dense in the layers where the inner expectation bends.
 
     The density of panels is a sum of bumps 1/sqrt((A - centre)^2 + width^2), one per kink and one for the bend at the
     origin; its integral is a sum of arcsinh's, inverted by bisection.
     """
-    dtype = pair.s1.dtype
+    xp, dtype = namespace(pair.s1), pair.s1.dtype
     lengths = [pair.s1] if equal else [pair.s1, pair.sign * pair.s2]
-    largest = jnp.maximum(pair.s1, pair.s2)
-    centres, widths = [jnp.zeros((1,), dtype)], [(jnp.hypot(scale / largest, pair.noise) / pair.shared)[None]]
+    largest = xp.maximum(pair.s1, pair.s2)
+    centres, widths = [xp.zeros((1,), dtype)], [(xp.hypot(scale / largest, pair.noise) / pair.shared)[None]]
     for length in lengths if kinks.size else []:
-        centres.append(jnp.clip(kinks / (length * pair.shared), -2 * REACH, 2 * REACH))
-        widths.append(jnp.broadcast_to(pair.noise / pair.shared, kinks.shape))
-    centre, width = lax.stop_gradient((jnp.concatenate(centres), jnp.concatenate(widths)))
-    width = jnp.clip(width, 1e-12, 1e6)
+        centres.append(xp.clip(kinks / (length * pair.shared), -2 * REACH, 2 * REACH))
+        widths.append(xp.broadcast_to(pair.noise / pair.shared, kinks.shape))
+    centre, width = fixed(xp.concatenate(centres)), xp.clip(fixed(xp.concatenate(widths)), 1e-12, 1e6)
 
     def cumulative(a: Array) -> Array:
-        return jnp.sum(jnp.arcsinh((a[..., None] - centre) / width), -1) + 0.7 * a
+        return xp.sum(xp.arcsinh((a[..., None] - centre) / width), -1) + 0.7 * a
 
-    panels = _OUTER + _LAYER * centre.size
-    ends = cumulative(jnp.array([-REACH, REACH], dtype))
-    target = ends[0] + (ends[1] - ends[0]) * jnp.asarray(np.linspace(0.0, 1.0, panels + 1), dtype)
+    panels = rule.outer + rule.layer * centre.size
+    ends = cumulative(xp.asarray([-REACH, REACH], dtype))
+    target = ends[0] + (ends[1] - ends[0]) * np.linspace(0.0, 1.0, panels + 1).astype(dtype)
 
-    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Any, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         lo, hi = bracket
         middle = (lo + hi) / 2
         below = cumulative(middle) < target
-        return jnp.where(below, middle, lo), jnp.where(below, hi, middle)
+        return xp.where(below, middle, lo), xp.where(below, hi, middle)
 
-    start = jnp.full_like(target, -REACH), jnp.full_like(target, REACH)
-    lo, hi = lax.fori_loop(0, _BISECTIONS, halve, start)
-    edges = ((lo + hi) / 2).at[0].set(-REACH).at[-1].set(REACH)
-    edges = jnp.sort(jnp.concatenate([edges, jnp.clip(centre, -REACH, REACH)]))
-    nodes, weights = legendre_panels(lax.stop_gradient(edges))
-    weights = weights * jnp.exp(-(nodes**2) / 2) / np.sqrt(2 * np.pi)
+    lo, hi = _repeated(halve, (xp.full_like(target, -REACH), xp.full_like(target, REACH)), width)
+    edges = xp.concatenate([xp.clip((lo + hi) / 2, -REACH, REACH)[1:-1], xp.asarray([-REACH, REACH], dtype)])
+    edges = xp.sort(xp.concatenate([edges, xp.clip(centre, -REACH, REACH)]))
+    nodes, weights = legendre_panels(edges, rule.nodes)
+    weights = weights * xp.exp(-(nodes**2) / 2) / np.sqrt(2 * np.pi)
     return nodes.ravel(), weights.ravel()
 
 
-def _inner_rule(phi: Activation, length: Array, pair: _Split, nodes: Array) -> tuple[Rule, Array, Array]:
+def _repeated(halve: Callable, bracket: tuple[Array, Array], width: Array) -> tuple[Array, Array]:
+    """Brackets halved until they are short beside the layers: as often as these ask where that is known."""
+    if namespace(width) is not np:
+        return lax.fori_loop(0, _BISECTIONS, halve, bracket)
+    for i in range(min(_BISECTIONS, int(np.log2(2 * REACH / np.min(width, initial=1.0))) + 6)):
+        bracket = halve(i, bracket)
+    return bracket
+
+
+def inner_rule(phi: Any, length: Array, pair: Split, nodes: Array, rule: Resolution) -> tuple[Rule, Array, Array]:
     """The rules over z given each A: arrays (len(nodes), panels, nodes); and the conditional means and deviation."""
-    mean, std = length * pair.shared * nodes, jnp.abs(length) * pair.noise
-    kinks = phi.kink_array(mean.dtype)
-    return jax.vmap(lambda m: gaussian_rule(m, std, kinks, phi.scale, panels=_INNER))(mean), mean, std
+    mean, std = length * pair.shared * nodes, namespace(length).abs(length) * pair.noise
+    return gaussian_rule(mean, std, phi.kink_array(mean.dtype), phi.scale, rule.inner, rule.nodes), mean, std
 
 
-class _Given(NamedTuple):
+class Given(NamedTuple):
     """Given A: E[phi] and Var[phi], the slope of E[phi] in the conditional mean, and Var[phi']; each (len(nodes),)."""
 
     mean: Array
@@ -207,35 +255,38 @@ class _Given(NamedTuple):
     slope_variance: Array
 
 
-def _given(phi: Activation, length: Array, pair: _Split, nodes: Array) -> _Given:
-    rule, mean, std = _inner_rule(phi, length, pair, nodes)
-    average, variance = _mean_and_variance(rule.weight, phi(rule.x), phi(mean))
-    rising, slope_variance = _mean_and_variance(rule.weight, phi.slope(rule.x), phi.slope(mean))
+def given(phi: Any, length: Array, pair: Split, nodes: Array, rule: Resolution) -> Given:
+    """What is known of one input at every node A."""
+    inner, mean, std = inner_rule(phi, length, pair, nodes, rule)
+    average, variance = _mean_and_variance(inner.weight, phi(inner.x), phi(mean))
+    rising, slope_variance = _mean_and_variance(inner.weight, phi.slope(inner.x), phi.slope(mean))
     if phi.has_steps:
-        rising = _slope(phi, 1, rule, mean, std)
-    return _Given(average, variance, rising, slope_variance)
+        rising = mean_slope(phi, 1, inner, mean, std)
+    return Given(average, variance, rising, slope_variance)
 
 
 def _mean_and_variance(weight: Array, value: Array, centre: Array) -> tuple[Array, Array]:
     # Deviations from the value at the mean first: the variance then keeps its digits where phi barely moves.
     deviation = value - centre[:, None, None]
-    average = _total(weight, deviation, (1, 2))
-    return centre + average, _total(weight, (deviation - average[:, None, None]) ** 2, (1, 2))
+    average = total(weight, deviation, (1, 2))
+    return centre + average, total(weight, (deviation - average[:, None, None]) ** 2, (1, 2))
 
 
-def _slope(phi: Activation, order: int, rule: Rule, mean: Array, std: Array) -> Array:
+def mean_slope(phi: Any, order: int, rule: Rule, mean: Array, std: Array) -> Array:
     """The order-th derivative of E[phi | A] with respect to the conditional mean, at every node A."""
-    total = _total(rule.weight, phi.slope(rule.x) * _hermite(order - 1, rule.z), (1, 2)) / std ** (order - 1)
+    xp = namespace(mean)
+    slopes = total(rule.weight, phi.slope(rule.x) * _hermite(order - 1, rule.z), (1, 2)) / std ** (order - 1)
     if phi.has_steps:
         z = (phi.kink_array(mean.dtype) - mean[:, None]) / std
-        bump = jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * _hermite(order - 1, z) / std**order
-        total = total + jnp.sum(phi.jumps(mean.dtype) * bump, 1)
-    return total
+        bump = xp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * _hermite(order - 1, z) / std**order
+        slopes = slopes + xp.sum(phi.jumps(mean.dtype) * bump, 1)
+    return slopes
 
 
 def _hermite(n: int, z: Array) -> Array:
     """The probabilists' Hermite polynomial He_n."""
-    before, now = jnp.zeros_like(z), jnp.ones_like(z)
+    xp = namespace(z)
+    before, now = xp.zeros_like(z), xp.ones_like(z)
     for k in range(n):
         before, now = now, z * now - k * before
     return now
@@ -256,45 +307,49 @@ def covariance(phi: Activation, q1: Array, q2: Array, e: Array, order: int = 1, 
 
 @partial(jax.custom_jvp, nondiff_argnums=(4, 5))
 def _covariance(phi: Activation, q1: Array, q2: Array, e: Array, order: int, equal: bool) -> Array:
-    return _covariance_at(phi, q1, q2, e, order, equal)
+    return covariance_at(phi, q1, q2, e, order, equal)
 
 
 @partial(_covariance.defjvp, symbolic_zeros=True)
 def _covariance_jvp(order: int, equal: bool, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     phi, q1, q2, e = primals
     value = _covariance(phi, q1, q2, e, order, equal)
-    moved = _partial_jvp(lambda *a: _covariance_at(*a, e, order, equal), primals[:3], tangents[:3])
-    if _is_zero(tangents[3]):
+    moved = partial_jvp(lambda *a: covariance_at(*a, e, order, equal), primals[:3], tangents[:3])
+    if is_zero(tangents[3]):
         return value, moved
     length = q1 if equal else jnp.sqrt(q1 * q2)
     return value, moved - length * covariance(phi, q1, q2, e, order + 1, equal) * tangents[3]
 
 
-def _covariance_at(phi: Activation, q1: Array, q2: Array, e: Array, order: int, equal: bool) -> Array:
+def covariance_at(phi: Any, q1: Array, q2: Array, e: Array, order: int, equal: bool) -> Array:
     """`covariance` by quadrature; its derivative in e is that of the sum, not Price's."""
-    pair = _split(q1, q2, e)
-    nodes, weights = _outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal)
-    first = _slope(phi, order, *_inner_rule(phi, pair.s1, pair, nodes))
-    other = first if equal else _slope(phi, order, *_inner_rule(phi, pair.sign * pair.s2, pair, nodes))
-    return _total(weights, first * other)
+    pair = split(q1, q2, e)
+    nodes, weights = outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal)
+    first = mean_slope(phi, order, *inner_rule(phi, pair.s1, pair, nodes, FINE))
+    other = first if equal else mean_slope(phi, order, *inner_rule(phi, pair.sign * pair.s2, pair, nodes, FINE))
+    return total(weights, first * other)
 
 
-def _is_zero(tangent: Any) -> bool:
-    return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+def stretched(phi: Any, q: Array, e: Array, rule: Resolution = FINE) -> tuple[Array, Array, Array]:
+    """d/dq, at a fixed e, of three moments of a pair of one variance q; phi may have kinks, and no steps.
 
+    Of E[(phi(u) - phi(v))^2] / 2, of the same of phi', and of E[phi'(u) phi'(v)]. (u, v) are sqrt(q) times what three
+    independent normals A, z, z' make of them, so that d/dq E[f] = E[f (A^2 + z^2 + z'^2 - 3)] / 2q, and phi'' is not
+    asked for.
+    """
+    pair = split(q, q, e)
+    nodes, weights = outer_rule(phi.kink_array(q.dtype), phi.scale, pair, True, rule)
+    inner, mean, _ = inner_rule(phi, pair.s1, pair, nodes, rule)
+    square, z2 = nodes**2, inner.z**2
 
-def _partial_jvp(f: Callable, primals: tuple, tangents: tuple) -> Any:
-    """The tangent of f in those leaves whose tangents are not symbolically zero: constants cost nothing."""
-    leaves, tree = jax.tree.flatten(primals)
-    directions = jax.tree.leaves(tangents, is_leaf=_is_zero)
-    moving = [i for i, d in enumerate(directions) if not _is_zero(d)]
-    if not moving:
-        return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(f, *primals))
+    def of_distance(value: Array, centre: Array) -> Array:
+        deviation = value - centre[:, None, None]
+        deviation = deviation - total(inner.weight, deviation, (1, 2))[:, None, None]
+        variance, moved = (total(inner.weight, deviation**2 * f, (1, 2)) for f in (1.0, z2))
+        return total(weights, variance * (square - 2) + moved)
 
-    def moved(values: list) -> Any:
-        filled = list(leaves)
-        for i, v in zip(moving, values, strict=True):
-            filled[i] = v
-        return f(*jax.tree.unflatten(tree, filled))
-
-    return jax.jvp(moved, ([leaves[i] for i in moving],), ([directions[i] for i in moving],))[1]
+    slope = phi.slope(inner.x)
+    rising, moved = (total(inner.weight, slope * f, (1, 2)) for f in (1.0, z2))
+    of_covariance = total(weights, rising**2 * (square - 3) + 2 * rising * moved)
+    distances = of_distance(phi(inner.x), phi(mean)), of_distance(slope, phi.slope(mean))
+    return distances[0] / (2 * q), distances[1] / (2 * q), of_covariance / (2 * q)

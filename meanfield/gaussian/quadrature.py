@@ -14,8 +14,9 @@ phi therefore contributes its delta to phi'', and a value jump its delta to phi'
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import NamedTuple
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,11 +52,24 @@ def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
     return np.polynomial.legendre.leggauss(nodes)
 
 
-def legendre_panels(edges: Array) -> tuple[Array, Array]:
-    """Gauss-Legendre nodes and weights on consecutive intervals: two arrays (len(edges) - 1, nodes)."""
-    lo, hi = edges[:-1, None], edges[1:, None]
+def namespace(x: Any) -> ModuleType:
+    """The array functions that serve x: NumPy's for its own arrays, JAX's for all else.
+
+    One set of formulas so serves both: JAX traces and compiles it, NumPy carries it out at once.
+    """
+    return np if isinstance(x, (np.ndarray, np.generic)) else jnp
+
+
+def fixed(x: Any) -> Any:
+    """x, but not differentiated."""
+    return x if namespace(x) is np else lax.stop_gradient(x)
+
+
+def legendre_panels(edges: Array, nodes: int = NODES) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights on consecutive intervals: two arrays (..., edges - 1, nodes)."""
+    lo, hi = edges[..., :-1, None], edges[..., 1:, None]
     half = (hi - lo) / 2
-    t, weights = (jnp.asarray(a, edges.dtype) for a in gauss_legendre(NODES))
+    t, weights = (a.astype(edges.dtype) for a in gauss_legendre(nodes))
     return (lo + hi) / 2 + half * t, half * weights
 
 
@@ -74,54 +88,56 @@ def scale_free_rule(kinks: Array, scale: float) -> tuple[Array, Array]:
     E[f] = sum(dx * density(x; q) * f(x)).
     """
     sides = np.geomspace(_SMALLEST * scale, LARGEST, _SIDE)
-    edges = jnp.sort(jnp.concatenate([jnp.asarray(np.concatenate([-sides[::-1], sides]), kinks.dtype), kinks]))
-    return legendre_panels(edges)
+    xp = namespace(kinks)
+    return legendre_panels(xp.sort(xp.concatenate([np.concatenate([-sides[::-1], sides]).astype(kinks.dtype), kinks])))
 
 
-@partial(jax.jit, static_argnames="panels")
-def gaussian_rule(mean: Array, std: Array, kinks: Array, scale: Array, panels: int = PANELS) -> Rule:
+def gaussian_rule(mean: Array, std: Array, kinks: Array, scale: Any, panels: int = PANELS, nodes: int = NODES) -> Rule:
     """The composite rule for N(mean, std^2), cut at `kinks`, graded towards 0 on the length `scale`.
 
-    `mean`, `std` and `scale` are scalars, `kinks` has shape (k,); the rule has panels + k panels of NODES nodes and
-    keeps REACH standard deviations on either side. A std of 0 is legal and puts every node on the mean.
+    mean (...,) and std, a scalar or of that shape, are arrays; `kinks` has shape (k,). The rule has panels + k panels
+    and keeps REACH standard deviations on either side. A std of 0 is legal and puts every node on the mean.
     """
-    dtype = jnp.result_type(mean, std, kinks)
-    safe = jnp.maximum(std, jnp.finfo(dtype).tiny ** 0.5)
-    held_mean, held_std = lax.stop_gradient((mean, safe))
-    centre = jnp.clip(-held_mean / held_std, -REACH, REACH)
-    width = jnp.clip(scale / held_std, 1e-12, 1e6)
-    ends = jnp.clip(centre + jnp.asarray([-_GRADED, _GRADED], dtype), -REACH, REACH)
-    lo, hi = jnp.arcsinh((ends - centre) / width)
-    t = lo + (hi - lo) * jnp.asarray(np.linspace(0.0, 1.0, panels - _EVEN), dtype)
-    even = jnp.asarray(np.linspace(-REACH, REACH, _EVEN + 1), dtype)
-    at_kinks = jnp.clip((kinks - mean) / safe, -REACH, REACH)
-    edges = jnp.sort(jnp.concatenate([even, centre + width * jnp.sinh(t), at_kinks]))
-    z, dz = legendre_panels(edges)
-    return Rule(mean + std * z, z, dz * jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
+    xp = namespace(mean)
+    dtype = xp.result_type(mean, std, kinks)
+    safe = xp.maximum(std, xp.finfo(dtype).tiny ** 0.5)
+    frozen_mean, frozen_std = fixed(mean), fixed(safe)
+    centre = xp.clip(-frozen_mean / frozen_std, -REACH, REACH)[..., None]
+    width = xp.clip(scale / frozen_std, 1e-12, 1e6)[..., None]
+    lo, hi = (xp.arcsinh((xp.clip(centre + way * _GRADED, -REACH, REACH) - centre) / width) for way in (-1.0, 1.0))
+    t = lo + (hi - lo) * np.linspace(0.0, 1.0, panels - _EVEN).astype(dtype)
+    even = np.linspace(-REACH, REACH, _EVEN + 1).astype(dtype)
+    at_kinks = xp.clip((kinks - mean[..., None]) / safe[..., None], -REACH, REACH)
+    parts = [xp.broadcast_to(even, (*mean.shape, _EVEN + 1)), centre + width * xp.sinh(t), at_kinks]
+    z, dz = legendre_panels(xp.sort(xp.concatenate(parts, -1), -1), nodes)
+    weight = dz * xp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    return Rule(mean[..., None, None] + std[..., None, None] * z, z, weight)
 
 
-@jax.jit
 def estimate(terms: Array, tail: Array, falls: Array | bool = False) -> Estimate:
-    """The sum of a composite rule's terms (panels, nodes), with a bound on its error.
+    """The sum of a composite rule's terms (..., panels, nodes), with a bound on its error.
 
     On each panel the Legendre coefficients of the integrand decay geometrically where it is smooth; their decay from
     the middle of the list to its end is carried on to degree 2n, where a rule of n nodes first errs. Added to it are
-    the rounding of the sum, and `tail`, the integrand at the two ends of the range, which tells of growth that the
-    Gaussian does not tame: where that is more than a thousandth of the whole, the expectation does not exist: inf,
-    unless it is known that the integrand `falls` beyond: then only the ends are seen of a function that is 0 elsewhere.
+    the rounding of the sum, and `tail`, the integrand at the two ends of the range, which reveals growth that the
+    Gaussian weight does not suppress: where that is more than a thousandth of the whole, the expectation does not
+    exist: inf, unless it is known that the integrand `falls` beyond: then only the ends are seen of a function that
+    is 0 elsewhere.
     """
-    value = jnp.sum(terms)
-    eps, tiny = jnp.finfo(terms.dtype).eps, jnp.finfo(terms.dtype).tiny
-    size = jnp.sum(jnp.abs(terms))
-    coefficients = jnp.abs(terms @ jnp.asarray(_high_coefficients(terms.shape[1]), terms.dtype))
+    xp = namespace(terms)
+    value = xp.sum(terms, (-2, -1))
+    eps, tiny = xp.finfo(terms.dtype).eps, xp.finfo(terms.dtype).tiny
+    sizes = xp.sum(xp.abs(terms), -1)
+    size = xp.sum(sizes, -1)
+    coefficients = xp.abs(terms @ _high_coefficients(terms.shape[-1]).astype(terms.dtype))
     # Coefficients below the rounding of their panel say nothing of its truncation.
-    noise = 4 * eps * jnp.sum(jnp.abs(terms), axis=1)
-    middle, last = (jnp.maximum(jnp.max(part, axis=1) - noise, 0.0) for part in jnp.split(coefficients, 2, axis=1))
-    truncation = 10 * jnp.sum(last * jnp.minimum(1.0, last / jnp.maximum(middle, tiny)) ** 2)
-    grows = ~jnp.isfinite(value) | ((tail > 1e-3 * size) & ~jnp.asarray(falls))
-    value = jnp.where(grows & (size != 0), jnp.where(value < 0, -jnp.inf, jnp.inf), value)
+    noise = 4 * eps * sizes
+    middle, last = (xp.maximum(xp.max(part, -1) - noise, 0.0) for part in xp.split(coefficients, 2, -1))
+    truncation = 10 * xp.sum(last * xp.minimum(1.0, last / xp.maximum(middle, tiny)) ** 2, -1)
+    grows = (size != 0) & (~xp.isfinite(value) | ((tail > 1e-3 * size) & xp.logical_not(falls)))
+    value = xp.where(grows, xp.where(value < 0, -np.inf, np.inf), value)
     # Rounding enters per term (nodes, weights, f) and in the sum; 8 ulp of the sum of sizes covers both.
-    return Estimate(value, jnp.where(grows & (size != 0), jnp.inf, truncation + 8 * eps * size + 10 * tail))
+    return Estimate(value, xp.where(grows, np.inf, truncation + 8 * eps * size + 10 * tail))
 
 
 def expectation(f: Callable[[Array], Array], q: Array, kinks: Array | tuple = (), scale: float = 1.0) -> Estimate:
@@ -134,9 +150,14 @@ def expectation(f: Callable[[Array], Array], q: Array, kinks: Array | tuple = ()
     2.0
     """
     q = jnp.asarray(q, float) if not hasattr(q, "dtype") else q
-    rule = gaussian_rule(jnp.zeros_like(q), jnp.sqrt(q), jnp.asarray(kinks, q.dtype), scale)
+    q = jnp.asarray(q)
+    rule = _rule(jnp.zeros_like(q), jnp.sqrt(q), jnp.asarray(kinks, q.dtype), scale)
     terms = rule.weight * f(rule.x)
-    return estimate(terms, jnp.abs(terms[0, 0]) + jnp.abs(terms[-1, -1]))
+    return _estimate(terms, jnp.abs(terms[0, 0]) + jnp.abs(terms[-1, -1]))
+
+
+# Called from the host each is one program, not dozens.
+_rule, _estimate = jax.jit(gaussian_rule), jax.jit(estimate)
 
 
 def derivative(f: Callable[[Array], Array], x: Array) -> Array:

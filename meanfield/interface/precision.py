@@ -11,7 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .evaluation import evaluated
+
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+_CODES = (np.bool_, np.int8, np.uint32)
 
 
 def is_traced(tree: Any) -> bool:
@@ -19,14 +24,14 @@ def is_traced(tree: Any) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
-def cast(tree: Any, dtype: Any) -> Any:
+def cast(tree: T, dtype: Any) -> T:
     """Every numeric leaf as an array of one dtype, so that ints, floats and arrays compile once.
 
-    Arrays of truths and of codes (int8) are neither and stay what they are.
+    Arrays of truths and of codes (int8, uint32) are neither and stay what they are.
     """
 
     def one(leaf: Any) -> Any:
-        if getattr(leaf, "dtype", None) in (np.bool_, np.int8):
+        if getattr(leaf, "dtype", None) in _CODES:
             return leaf
         if isinstance(leaf, jax.core.Tracer):
             return leaf.astype(dtype)
@@ -37,30 +42,40 @@ def cast(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
-def host_float64(compute: F | None = None, *, static: tuple[str, ...] = ()) -> F:
-    """Decorate a function of pytrees: on the host it is compiled, runs in float64 and returns NumPy; traced it
-    follows its arguments.
+def host_float64(compute: F | None = None, *, static: tuple[str, ...] = (), compiled: bool = True) -> F:
+    """Decorate a function of pytrees: on the host it runs in float64 and returns NumPy; traced it follows its
+    arguments.
 
+    On the host it is compiled, or else carried out by NumPy without compiling (`evaluation`), which is what a single
+    answer asks for. Traced it is one program inside the caller's: differentiated eagerly, it is compiled whole.
     A float64 JAX array outside the scope would turn float32 at the caller's first `1 - c`; hence NumPy. The caller's
     global precision flag is neither needed nor changed. The keyword arguments named in `static` are compiled in.
     Where the default device has no good float64 (TPU, Metal) host calls run on the CPU.
     """
     if compute is None:
-        return partial(host_float64, static=static)  # type: ignore[return-value]
-    compiled = jax.jit(compute, static_argnames=static)
+        return partial(host_float64, static=static, compiled=compiled)  # type: ignore[return-value]
+    traced = jax.jit(compute, static_argnames=static)
+    carried_out = None if compiled else evaluated(compute, static)
 
     @wraps(compute)
     def wrapper(*args: Any, **options: Any) -> Any:
-        if is_traced(args):
-            dtypes = [leaf.dtype for leaf in jax.tree.leaves(args) if isinstance(leaf, jax.core.Tracer)]
-            floats = [d for d in dtypes if jnp.issubdtype(d, jnp.floating)]
-            dtype = jnp.result_type(*floats) if floats else jnp.zeros(()).dtype
-            # Half precision has too few digits for a fixed point: compute in float32.
-            return compute(*cast(args, jnp.promote_types(dtype, jnp.float32)), **options)
-        return on_host(*cast(args, np.float64), **options)
+        return traced(*following(args), **options) if is_traced(args) else on_host(*args, **options)
 
-    on_host = in_float64(lambda *args, **options: jax.tree.map(np.asarray, compiled(*args, **options)))
+    @in_float64
+    def on_host(*args: Any, **options: Any) -> Any:
+        args = cast(args, np.float64)
+        return jax.tree.map(np.asarray, traced(*args, **options)) if compiled else carried_out(*args, **options)
+
     return wrapper  # type: ignore[return-value]
+
+
+def following(args: T) -> T:
+    """Arguments of which some are traced, all in the dtype that these have; float32 where it is a shorter one."""
+    dtypes = [leaf.dtype for leaf in jax.tree.leaves(args) if isinstance(leaf, jax.core.Tracer)]
+    floats = [d for d in dtypes if jnp.issubdtype(d, jnp.floating)]
+    dtype = jnp.result_type(*floats) if floats else jnp.zeros(()).dtype
+    # Half precision has too few digits for a fixed point.
+    return cast(args, jnp.promote_types(dtype, jnp.float32))
 
 
 def in_float64(compute: F) -> F:

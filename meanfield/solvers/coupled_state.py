@@ -17,8 +17,12 @@ from jax import Array, lax
 from ..blocks.block import Block, Dense, Serial, has_trait
 from ..blocks.convolution import Convolution
 from ..blocks.kernel import Kernel
+from ..interface.labels import Status
 from .roots import MOST_ROOTS
 
+_CONVERGED, _ZERO, _INVARIANT, _DIVERGES = (
+    member.code for member in (Status.CONVERGED, Status.ZERO, Status.SCALE_INVARIANT, Status.DIVERGES)
+)
 _FIRST, _MOST = 64, 2048
 _FAR = 10.0 ** np.arange(1, 9)
 
@@ -105,12 +109,13 @@ def settle(block: Block, q0: Array) -> tuple[Array, Array]:
     rests = rests & ~free
     invariant = rests & jnp.all(jnp.abs(beyond) <= noise) & (state[0] > 0)
     finite = jnp.all(jnp.isfinite(state))
-    status = jnp.where(rests, jnp.where(state[0] == 0, 1, 0), 5)
-    status = jnp.where(free, jnp.where(upward > 0, 3, 1), status)
-    status = jnp.where(invariant, 2, jnp.where(finite, status, 3))
-    state = jnp.where(status == 1, 0.0, state)
-    safe = jnp.where((status == 0) | (status == 2), state, uncorrelated(jnp.ones_like(state[0])))
-    return jnp.where(status == 3, jnp.inf, _polished(block, safe, status == 0, state)), status
+    status = jnp.where(rests, jnp.where(state[0] == 0, _ZERO, _CONVERGED), Status.NOT_CONVERGED.code)
+    status = jnp.where(free, jnp.where(upward > 0, _DIVERGES, _ZERO), status)
+    status = jnp.where(invariant, _INVARIANT, jnp.where(finite, status, _DIVERGES))
+    state = jnp.where(status == _ZERO, 0.0, state)
+    known = (status == _CONVERGED) | (status == _INVARIANT)
+    safe = jnp.where(known, state, uncorrelated(jnp.ones_like(state[0])))
+    return jnp.where(status == _DIVERGES, jnp.inf, _polished(block, safe, status == _CONVERGED, state)), status
 
 
 def _polished(block: Block, safe: Array, wanted: Array, state: Array) -> Array:

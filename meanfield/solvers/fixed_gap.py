@@ -30,18 +30,22 @@ def ratio(block: Block, q: Array, gap: Array) -> Array:
     return next_gap(block, q, gap) / gap - 1
 
 
-@jax.custom_jvp
-def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array) -> tuple[Array, Array]:
+def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array, start: Array | None = None) -> tuple[Array, Array]:
     """The stable fixed gap at variance q, where gap'/gap = 1, and chi_c there; gap 0 and chi_1 unless `chaotic`.
 
     gap'/gap falls with the gap, since the correlation map of one activation is convex on [0, 1], so that the root is
     unique. With a = chi_1 - 1 at gap 0, the ratio is close to a - b s^p in s = sqrt(gap / q), p = 2 where phi is
     smooth and 1 where it has kinks: each step fits b and p to the value and the slope at s, inside a bracket. The
-    first step is at c = 0, which is the root where an odd activation without bias decorrelates completely. Where the
-    block maps a pair to NaN both are NaN.
+    first step is at s = `start`, else at c = 0, which is the root where an odd activation without bias decorrelates
+    completely. Where the block maps a pair to NaN both are NaN.
 
     Differentiable by the implicit function theorem.
     """
+    return _fixed_gap(block, q, chi_1, chaotic, jnp.ones_like(q) if start is None else start)
+
+
+@jax.custom_jvp
+def _fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array, start: Array) -> tuple[Array, Array]:
     a = jnp.where(jnp.isfinite(chi_1), chi_1 - 1, jnp.inf)
 
     def step(state: tuple) -> tuple:
@@ -49,18 +53,18 @@ def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array) -> tuple[Arr
         gap = q * s**2
         image, chi_c = jax.jvp(partial(next_gap, block, q), (gap,), (jnp.ones_like(gap),))
         value = image / gap - 1
-        lo, hi, new, done = _fitted_step(value, 2 * (chi_c - 1 - value) / s, a, i, lo, hi, s)
+        lo, hi, new, done = _fitted_step(value, 2 * (chi_c - 1 - value) / s, a, lo, hi, s)
         return i + 1, lo, hi, new, chi_c, done
 
     one = jnp.ones_like(q)
-    state = (jnp.int32(0), 0 * one, one, one, one, ~chaotic)
+    state = (jnp.int32(0), 0 * one, one, start, one, ~chaotic)
     state = lax.while_loop(lambda state: (state[0] < _ITERATIONS) & ~state[-1], step, state)
     _, _, _, s, chi_c, _ = state
     gap = jnp.where(jnp.isnan(chi_c), jnp.nan, q * s**2)
     return jnp.where(chaotic, gap, 0.0), jnp.where(chaotic, chi_c, chi_1)
 
 
-def _fitted_step(value: Array, slope: Array, a: Array, i: Array, lo: Array, hi: Array, s: Array) -> tuple:
+def _fitted_step(value: Array, slope: Array, a: Array, lo: Array, hi: Array, s: Array) -> tuple:
     eps = jnp.finfo(s.dtype).eps
     lo, hi = jnp.where(value > 0, s, lo), jnp.where(value > 0, hi, s)
     drop = a - value
@@ -70,16 +74,16 @@ def _fitted_step(value: Array, slope: Array, a: Array, i: Array, lo: Array, hi: 
     trial = jnp.where(usable, fitted, s - value / slope)
     inside = (trial > lo) & (trial < hi)
     new = jnp.where(inside, trial, jnp.where(lo > 0, jnp.sqrt(lo * hi), hi / 4))
-    at_end = (i == 0) & (value > -32 * eps)
+    at_end = (s == 1) & (value > -32 * eps)
     new = jnp.where((value == 0) | at_end, s, new)
     return lo, hi, new, jnp.abs(new - s) <= 4 * eps * s
 
 
-@fixed_gap.defjvp
+@_fixed_gap.defjvp
 def _fixed_gap_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    block, q, chi_1, chaotic = primals
-    d_block, d_q, d_chi_1, _ = tangents
-    gap, chi_c = fixed_gap(block, q, chi_1, chaotic)
+    block, q, chi_1, chaotic, _ = primals
+    d_block, d_q, d_chi_1, *_ = tangents
+    gap, chi_c = _fixed_gap(*primals)
     inside = chaotic & (gap < q)
     safe = jnp.where(inside, gap, 0.5 * q)
     moved = jax.jvp(lambda block, q: ratio(block, q, safe), (block, q), (d_block, d_q))[1]
@@ -91,11 +95,12 @@ def _fixed_gap_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Array]
     return (gap, chi_c), (d_gap, jnp.where(chaotic, d_slope, d_chi_1))
 
 
-def noisy_gap(block: Block, q: Array) -> tuple[Array, Array]:
+def noisy_gap(block: Block, q: Array, start: Array | None = None) -> tuple[Array, Array]:
     """The fixed gap at variance q of a block that leaves equal inputs apart, and chi_c there.
 
     gap' - gap is positive at 0 and concave in the gap, since the correlation map is convex in c on [0, 1]: it has one
-    root, to which Newton's method descends from c = 0 without overshooting; a bracket guards its rounding.
+    root, to which Newton's method descends from c = 0 (`start` None) without overshooting; a bracket guards its
+    rounding.
     Differentiable by the implicit function theorem.
     """
     frozen = lax.stop_gradient((block, q))
@@ -109,8 +114,9 @@ def noisy_gap(block: Block, q: Array) -> tuple[Array, Array]:
         new = jnp.where(value == 0, gap, new)
         return i + 1, lo, hi, new, jnp.abs(new - gap) <= 4 * jnp.finfo(gap.dtype).eps * gap
 
-    start = frozen[1]
-    state = (jnp.int32(0), 0 * start, start, start, jnp.array(False))
+    most = frozen[1]
+    start = most if start is None else lax.stop_gradient(start)
+    state = (jnp.int32(0), 0 * most, most, start, jnp.array(False))
     gap = lax.while_loop(lambda state: (state[0] < _ITERATIONS) & ~state[-1], step, state)[3]
     gap = attach(_gap_excess, gap, block, q)
     return gap, slope_at_gap(block, q, gap)

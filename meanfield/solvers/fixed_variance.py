@@ -12,10 +12,13 @@ from jax import Array, lax
 
 from ..blocks.block import Block, has_trait
 from ..blocks.kernel import Kernel
+from ..interface.labels import Status
 from .coupled_state import next_state, uncorrelated
 from .roots import attach, bracketed_newton, brackets, significant_signs
 
-_CONVERGED, _ZERO, _INVARIANT, _DIVERGES, _CYCLES = range(5)
+_CONVERGED, _ZERO, _INVARIANT, _DIVERGES, _CYCLES = (
+    member.code for member in (Status.CONVERGED, Status.ZERO, Status.SCALE_INVARIANT, Status.DIVERGES, Status.CYCLES)
+)
 _SETTLING = 64
 _TOP = 1e16  # where the scan for fixed points ends
 
@@ -73,7 +76,7 @@ def solve_variance(block: Block, q0: Array) -> Variances:
     q_error = error / jnp.maximum(jnp.abs(1 - chi_q), jnp.finfo(q.dtype).eps)
     q_error = jnp.where((status == _INVARIANT) | (status == _ZERO), 0.0, q_error)
     phase = phase_of(chi_1, chi_1_slope * q_error, status, known)
-    chaotic = (phase == 2) & ((status == _CONVERGED) | (status == _INVARIANT))
+    chaotic = (phase == Phase.CHAOTIC.code) & ((status == _CONVERGED) | (status == _INVARIANT))
     all_chi_q = jnp.where(missing, jnp.nan, here.chi_q[:-1])
     codes = (code.astype(jnp.int8) for code in (status, phase))
     return Variances(q_star, q, *codes, chaotic, chi_1, chi_q, q_error, roots, all_chi_q)
@@ -189,5 +192,7 @@ def phase_of(chi_1: Array, moved: Array, status: Array, known: Array) -> Array:
     """By the sign of chi_1 - 1, critical where that is within its own error; `moved` is what q's error does to it."""
     moved = jnp.where(jnp.isfinite(moved), moved, 0.0)
     error = 8 * jnp.finfo(chi_1.dtype).eps * (1 + jnp.abs(chi_1)) + jnp.abs(moved)
-    by_chi = jnp.where((jnp.abs(chi_1 - 1) <= error) & jnp.isfinite(chi_1), 1, jnp.where(chi_1 < 1, 0, 2))
-    return jnp.where(known, by_chi, jnp.where(status == _DIVERGES, 3, 4))
+    by_sign = jnp.where(chi_1 < 1, Phase.ORDERED.code, Phase.CHAOTIC.code)
+    by_chi = jnp.where((jnp.abs(chi_1 - 1) <= error) & jnp.isfinite(chi_1), Phase.CRITICAL.code, by_sign)
+    without = jnp.where(status == _DIVERGES, Phase.UNBOUNDED.code, Phase.UNDEFINED.code)
+    return jnp.where(known, by_chi, without)

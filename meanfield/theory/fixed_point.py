@@ -8,12 +8,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from ..blocks.block import Block, check_block, has_trait, sampled_block
+from ..blocks.activations import activations_of, hosted_block, sampled_block, with_activations
+from ..blocks.block import Block, check_block, has_trait
 from ..interface.arguments import variances
+from ..interface.differentiation import is_zero, no_tangent, partial_jvp
 from ..interface.labels import Phase, Status
-from ..interface.precision import host_float64
+from ..interface.precision import cast, following, host_float64, in_float64, is_traced
 from ..interface.result import Result
 from ..solvers.coupled_state import (
     has_more_state,
@@ -28,7 +31,7 @@ from ..solvers.coupled_state import (
 from ..solvers.fixed_gap import fixed_gap, noisy_gap
 from ..solvers.fixed_variance import Variances, phase_of, solve_variance
 
-_CONVERGED, _ZERO, _INVARIANT, _DIVERGES, _CYCLES = range(5)
+_CONVERGED, _ZERO, _INVARIANT = Status.CONVERGED.code, Status.ZERO.code, Status.SCALE_INVARIANT.code
 
 
 @jax.tree_util.register_dataclass
@@ -83,15 +86,16 @@ def fixed_point(block: Block, q0: Any = 1.0) -> FixedPoint:
     """
     check_block(block)
     variances("q0", q0, single=True)
-    if has_more_state(block):
-        return _by_state(block, q0)
-    # Three programs, of which the second is the same for all activations.
-    return _correlation(block, fixed_variance(block, q0))
+    if is_traced((block, q0)):
+        return _differentiable(*following((block, q0)))
+    return _by_state(block, q0) if has_more_state(block) else _on_host(*cast((block, q0), np.float64))
 
 
 def fixed_variance(block: Block, q0: Any = 1.0) -> Variances:
     """The half of `fixed_point` that one input decides, for what needs no c*: a fraction of the work."""
-    return _variance(_sampled_block(block), q0)
+    if is_traced((block, q0)):
+        return _variance(sampled_block(block), q0)
+    return _variance(hosted_block(block), q0)
 
 
 def solve(block: Block, q0: Array) -> FixedPoint:
@@ -114,13 +118,39 @@ def depth_scale(chi: Array) -> Array:
     )
 
 
-def solve_correlation(block: Block, v: Variances) -> FixedPoint:
-    """c* and what follows from it."""
+def solve_correlation(block: Block, v: Variances, start: Array | None = None) -> FixedPoint:
+    """c* and what follows from it; `start` is a first guess of sqrt(1 - c*), 1 if None."""
+    e, chi_c = _fixed_pair(block, v, start)
+    return assemble(v, e, chi_c)
+
+
+def _fixed_pair(block: Block, v: Variances, start: Array | None = None) -> tuple[Array, Array]:
+    """1 - c* and chi_c."""
     if has_trait(block, "per_input_noise"):
-        gap, chi_c = noisy_gap(block, v.q)
+        gap, chi_c = noisy_gap(block, v.q, None if start is None else v.q * start**2)
     else:
-        gap, chi_c = fixed_gap(block, v.q, v.chi_1, v.chaotic)
-    return assemble(v, gap / jnp.where(v.q > 0, v.q, 1.0), chi_c)
+        gap, chi_c = fixed_gap(block, v.q, v.chi_1, v.chaotic, start)
+    return gap / jnp.where(v.q > 0, v.q, 1.0), chi_c
+
+
+def _start(rough: Block, v: Variances) -> Array:
+    """sqrt(1 - c*) by a block that answers roughly; exactly 1 where c* is near 0, which may be the root itself."""
+    e, _ = _fixed_pair(rough, v)
+    return jnp.where((e > 0) & (e < 1 - 1e-6), jnp.sqrt(e), 1.0)
+
+
+@in_float64
+def _on_host(block: Block, q0: np.ndarray) -> FixedPoint:
+    """`fixed_point` by NumPy: q* first, then c* from a rough one."""
+    v, start = _halves(block, q0)
+    return _correlation(hosted_block(block), v, start)
+
+
+def _halves(block: Block, q0: np.ndarray) -> tuple[Variances, np.ndarray]:
+    v, start = _variance(hosted_block(block), q0), np.float64(1.0)
+    if v.chaotic or has_trait(block, "per_input_noise"):
+        start = _rough_start(hosted_block(block, rough=True), v)
+    return v, start
 
 
 def solve_by_state(block: Block, q0: Array) -> FixedPoint:
@@ -136,8 +166,8 @@ def solve_by_state(block: Block, q0: Array) -> FixedPoint:
     eps = jnp.finfo(q0.dtype).eps
     error = jnp.where(known, 64 * eps * state[0] / jnp.maximum(jnp.abs(1 - chi_q), eps), 0.0)
     phase = phase_of(chi_1, jnp.zeros_like(chi_1), status, known | (status == _ZERO))
-    chaotic = known & (phase == 2)
-    q_star = jnp.where(known | (status == _ZERO), state[0], jnp.where(status == _DIVERGES, jnp.inf, state[0]))
+    chaotic = known & (phase == Phase.CHAOTIC.code)
+    q_star = jnp.where(status == Status.DIVERGES.code, jnp.inf, state[0])
     gap, chi_c = pairs_apart(block, state, chaotic, chi_1)
     codes = (code.astype(jnp.int8) for code in (status, phase))
     every = padded(jnp.where(known, state[0], jnp.nan)), padded(jnp.where(known, chi_q, jnp.nan))
@@ -158,7 +188,7 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
     # c* is stable: a slope above 1 there is one of rounding, and 1/ln of it says how long the scale is at least.
     toward = jnp.abs(depth_scale(chi_c))
     return FixedPoint(
-        q_star=where(v.status != _CYCLES, v.q_star),
+        q_star=where(v.status != Status.CYCLES.code, v.q_star),
         c_star=1 - e,
         one_minus_c_star=e,
         chi_1=where(known, v.chi_1),
@@ -176,7 +206,69 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
     )
 
 
-_sampled_block, _variance, _correlation = (
-    host_float64(part) for part in (sampled_block, solve_variance, solve_correlation)
+_variance, _correlation, _rough_start = (
+    host_float64(part, compiled=False) for part in (solve_variance, solve_correlation, _start)
 )
-_by_state = host_float64(solve_by_state)
+_by_state, _compiled = host_float64(solve_by_state), jax.jit(solve)
+
+
+@jax.custom_jvp
+def _differentiable(block: Block, q0: Array) -> FixedPoint:
+    return _compiled(block, q0)
+
+
+@partial(_differentiable.defjvp, symbolic_zeros=True)
+def _fixed_point_jvp(primals: tuple, tangents: tuple) -> tuple[FixedPoint, FixedPoint]:
+    """Outside jit, where the block is known, values and slopes are the host's; else those of the compiled program."""
+    block, q0 = primals
+    if is_traced(primals) or not _host_has_slopes(block, tangents):
+        return _compiled(*primals), partial_jvp(_compiled, primals, tangents)
+    moving = [t for t in _flat(tangents[0]) if not is_zero(t)]
+    chosen = [i for i, t in enumerate(_flat(tangents[0])) if not is_zero(t)]
+    value, slopes = _slopes_on_host(*cast(primals, np.float64), chosen)
+    dtype = jnp.result_type(q0)
+    value = jax.tree.map(lambda a: jnp.asarray(a, dtype if a.dtype == np.float64 else a.dtype), value)
+    moved = jax.tree.map(no_tangent, value)
+    for slope, t in zip(slopes, moving, strict=True):
+        moved = jax.tree.map(partial(_added, t), moved, slope)
+    return value, moved
+
+
+def _added(t: Array, total: Array, slope: np.ndarray | None) -> Array:
+    return total if slope is None else total + slope.astype(total.dtype) * t
+
+
+def _host_has_slopes(block: Block, tangents: tuple) -> bool:
+    """Whether what moves are leaves of blocks, or of activations with closed forms, and one state is a variance."""
+    by_quadrature = [phi for phi in activations_of(tangents[0]) if phi.closed is None]
+    steps = any(phi.has_steps for phi in by_quadrature)
+    return is_zero(tangents[1]) and all(map(is_zero, _flat(by_quadrature))) and not (steps or has_more_state(block))
+
+
+def _flat(tangents: Any) -> list:
+    return jax.tree.leaves(tangents, is_leaf=is_zero)
+
+
+@in_float64
+def _slopes_on_host(block: Block, q0: np.ndarray, chosen: list[int]) -> tuple[FixedPoint, list[FixedPoint]]:
+    """`fixed_point` and its derivatives in some leaves of the block, of which the numbers are given."""
+    start, answered = _halves(block, q0)[1], hosted_block(block)
+    leaves, tree = jax.tree.flatten(block)
+    found = []
+    for which in chosen:
+        direction = jax.tree.unflatten(tree, [np.full_like(leaf, i == which) for i, leaf in enumerate(leaves)])
+        value, slope = _slope(answered, with_activations(direction, activations_of(answered)), q0, start)
+        found.append(slope)
+    return value, found
+
+
+@partial(host_float64, compiled=False)
+def _slope(block: Block, direction: Block, q0: Array, start: Array) -> tuple[FixedPoint, FixedPoint]:
+    """`fixed_point` and its derivative in one direction; None for what has none."""
+
+    def at(block: Block) -> FixedPoint:
+        return solve_correlation(block, solve_variance(block, q0), start)
+
+    towards = jax.tree.map(lambda a, d: d if jnp.issubdtype(a.dtype, jnp.inexact) else no_tangent(a), block, direction)
+    value, slope = jax.jvp(at, (block,), (towards,))
+    return value, jax.tree.map(lambda a, d: d if jnp.issubdtype(a.dtype, jnp.inexact) else None, value, slope)

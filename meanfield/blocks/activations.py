@@ -1,0 +1,47 @@
+"""The activations of a block, and the block with others in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..gaussian.activation import Activation
+from ..gaussian.host_activation import hosted
+from ..gaussian.moments import sampled
+from .block import Block, has_trait
+
+
+def activations_of(block: Block) -> list[Activation]:
+    """Every activation in a block, in the order of its pytree."""
+    return [part for part in jax.tree.leaves(block, is_leaf=_is_activation) if _is_activation(part)]
+
+
+def with_activations(block: Block, activations: Sequence[Activation]) -> Block:
+    """The block with other activations, in the order of its pytree."""
+    following = iter(activations)
+    return _replaced(block, lambda _: next(following))
+
+
+def sampled_block(block: Block) -> Block:
+    """The block as a single input sees it: each activation replaced by samples, so that one program serves all."""
+    if has_trait(block, "couples_members"):
+        # Members of an input are pairs.
+        return block
+    dtype = jnp.result_type(float, *jax.tree.leaves(block))
+    return _replaced(block, lambda phi: sampled(phi, dtype))
+
+
+def hosted_block(block: Block, rough: bool = False) -> Block:
+    """The block with activations whose moments NumPy answers; see `gaussian.host_activation`."""
+    return _replaced(block, lambda phi: hosted(phi, rough))
+
+
+def _replaced(block: Block, other: Callable[[Activation], Activation]) -> Block:
+    return jax.tree.map(lambda part: other(part) if _is_activation(part) else part, block, is_leaf=_is_activation)
+
+
+def _is_activation(part: Any) -> bool:
+    return isinstance(part, Activation)

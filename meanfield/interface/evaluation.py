@@ -1,0 +1,216 @@
+"""Evaluate a JAX function without compiling it: traced once, then NumPy carries out its operations one by one.
+
+XLA's CPU backend takes about 35 ms to compile a fused kernel, whatever is in it, and a solver has a hundred of them:
+a single answer in a fresh process is 9 parts compiling to 1 part arithmetic. Tracing the same solver takes a tenth of
+a second, and what it says to do with a few scalars NumPy does in milliseconds. So there is one program for both: what
+`jax.jit` compiles for grids, gradients and accelerators, `evaluated` carries out for a single call from the host.
+
+What NumPy must do for each operation of JAX is `operations`' business; an operation that is not there is carried out
+by JAX itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.extend import core
+
+from .operations import OPERATIONS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
+          "custom_vjp_call": "call_jaxpr", "remat2": "jaxpr", "checkpoint": "jaxpr", "remat": "jaxpr"}  # fmt: skip
+"""Operations that only hold others, and where."""
+
+
+def evaluated(compute: F, static: Sequence[str] = ()) -> F:
+    """A function of pytrees of NumPy arrays, carried out by NumPy; traced once for each structure, shape and dtype.
+
+    The keyword arguments named in `static` are compiled in, as in `jax.jit`. Results are NumPy arrays. Derivatives
+    taken inside `compute` are traced like everything else.
+
+    >>> import jax.numpy as jnp
+    >>> float(evaluated(lambda x: jax.grad(jnp.sin)(x))(np.float32(0.0)))
+    1.0
+    """
+    programs: dict[Hashable, Callable[[list], list]] = {}
+
+    @wraps(compute)
+    def call(*args: Any, **options: Any) -> Any:
+        fixed = tuple((name, options.pop(name)) for name in sorted(set(static) & options.keys()))
+        leaves, tree = jax.tree.flatten((args, options))
+        leaves = [np.asarray(leaf) for leaf in leaves]
+        key = tree, fixed, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        program = programs.get(key)
+        if program is None:
+            program = programs[key] = _program(compute, tree, dict(fixed), leaves)
+        with np.errstate(all="ignore"):
+            return program(leaves)
+
+    return call  # type: ignore[return-value]
+
+
+def _program(compute: Callable, tree: Any, fixed: dict[str, Any], leaves: list[np.ndarray]) -> Callable[[list], Any]:
+    """What `compute` does to leaves like these."""
+
+    def flat(*leaves: Any) -> Any:
+        args, options = jax.tree.unflatten(tree, leaves)
+        return compute(*args, **options, **fixed)
+
+    traced, shapes = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+    run = _steps(traced)
+    out = jax.tree.structure(shapes)
+    return lambda leaves: jax.tree.unflatten(out, [np.asarray(value) for value in run(leaves)])
+
+
+class _Step(NamedTuple):
+    """One operation: what is done, to which places in memory, and where its results go."""
+
+    act: Callable[..., Any]
+    read: list[int]
+    write: list[int | None]
+
+
+class _Memory:
+    """Places for the values of a program: constants are known, the others are filled in as it runs."""
+
+    def __init__(self) -> None:
+        self.initial: list[Any] = []
+        self.steps: list[_Step] = []
+
+    def place(self, value: Any = None) -> int:
+        self.initial.append(value)
+        return len(self.initial) - 1
+
+    def constant(self, value: Any, dtype: Any) -> int:
+        return self.place(np.asarray(value, dtype)[()])
+
+
+def _steps(closed: core.ClosedJaxpr, wanted: Sequence[bool] | None = None) -> Callable[[Sequence[Any]], list]:
+    """A traced program as a function of its flat inputs, without what its (wanted) outputs do not need."""
+    memory = _Memory()
+    inputs = [memory.place() for _ in closed.jaxpr.invars]
+    outputs = _lay_out(memory, closed, inputs)
+    steps = _needed(memory.steps, [o for i, o in enumerate(outputs) if wanted is None or wanted[i]])
+
+    def run(values: Sequence[Any]) -> list:
+        held = memory.initial.copy()
+        for place, value in zip(inputs, values, strict=True):
+            held[place] = value
+        for act, read, write in steps:
+            found = act(*[held[i] for i in read])
+            if len(write) == 1 and not isinstance(found, (tuple, list)):
+                held[write[0]] = found  # type: ignore[index]
+            else:
+                for place, value in zip(write, found, strict=True):
+                    if place is not None:
+                        held[place] = value
+        return [held[i] for i in outputs]
+
+    return run
+
+
+def _needed(steps: list[_Step], outputs: list[int]) -> list[_Step]:
+    """The steps that outputs depend on, in order."""
+    live, kept = set(outputs), []
+    for step in reversed(steps):
+        if any(place in live for place in step.write):
+            live.update(step.read)
+            kept.append(step)
+    return kept[::-1]
+
+
+def _lay_out(memory: _Memory, closed: core.ClosedJaxpr, inputs: Sequence[int]) -> list[int]:
+    """Append a program's operations to the memory's steps; operations that only hold others are opened."""
+    jaxpr = closed.jaxpr
+    place: dict[Any, int] = dict(zip(jaxpr.invars, inputs, strict=True))
+    place |= {v: memory.place(np.asarray(c)) for v, c in zip(jaxpr.constvars, closed.consts, strict=True)}
+
+    def of(atom: Any) -> int:
+        return memory.constant(atom.val, atom.aval.dtype) if isinstance(atom, core.Literal) else place[atom]
+
+    for eqn in jaxpr.eqns:
+        read = [of(atom) for atom in eqn.invars]
+        inner = eqn.params.get(_INNER.get(eqn.primitive.name, ""))
+        if inner is not None:
+            place |= zip(eqn.outvars, _lay_out(memory, _closed(inner), read), strict=True)
+        else:
+            write = [memory.place() for _ in eqn.outvars]
+            place |= zip(eqn.outvars, write, strict=True)
+            memory.steps.append(_Step(_action(eqn), read, write))  # type: ignore[arg-type]
+    return [of(atom) for atom in jaxpr.outvars]
+
+
+def _closed(jaxpr: Any) -> core.ClosedJaxpr:
+    return jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else core.ClosedJaxpr(jaxpr, ())
+
+
+def _action(eqn: Any) -> Callable[..., Any]:
+    """What is done for one operation."""
+    name, params = eqn.primitive.name, eqn.params
+    if name in _CONTROL:
+        return _CONTROL[name](eqn)
+    if name in OPERATIONS:
+        return OPERATIONS[name](params, eqn)
+    return _by_jax(eqn)
+
+
+def _by_jax(eqn: Any) -> Callable[..., Any]:
+    """An operation that JAX itself carries out: right, but compiled on its own."""
+
+    def act(*values: Any) -> Any:
+        found = eqn.primitive.bind(*(jax.numpy.asarray(v) for v in values), **eqn.params)
+        return [np.asarray(part) for part in found] if eqn.primitive.multiple_results else np.asarray(found)
+
+    return act
+
+
+def _while(eqn: Any) -> Callable[..., list]:
+    going, body = (_steps(_closed(eqn.params[name])) for name in ("cond_jaxpr", "body_jaxpr"))
+    of_going = eqn.params["cond_nconsts"]
+    first = of_going + eqn.params["body_nconsts"]
+
+    def act(*values: Any) -> list:
+        known, fixed, state = values[:of_going], values[of_going:first], values[first:]
+        while going([*known, *state])[0]:
+            state = body([*fixed, *state])
+        return list(state)
+
+    return act
+
+
+def _cond(eqn: Any) -> Callable[..., list]:
+    branches = [_steps(_closed(branch)) for branch in eqn.params["branches"]]
+    last = len(branches) - 1
+    return lambda which, *values: branches[min(max(int(which), 0), last)](values)
+
+
+def _scan(eqn: Any) -> Callable[..., list]:
+    closed, length = _closed(eqn.params["jaxpr"]), eqn.params["length"]
+    body = _steps(closed)
+    # What is scanned over has an axis more outside than inside.
+    stacked = [len(o.aval.shape) > len(i.aval.shape) for o, i in zip(eqn.outvars, closed.jaxpr.outvars, strict=True)]
+    rows = [len(o.aval.shape) > len(i.aval.shape) for o, i in zip(eqn.invars, closed.jaxpr.invars, strict=True)]
+    carried, columns = len(stacked) - sum(stacked), len(rows) - sum(rows)
+    order = range(length - 1, -1, -1) if eqn.params["reverse"] else range(length)
+    empty = [(o.aval.shape, o.aval.dtype) for o in eqn.outvars[carried:]]
+
+    def act(*values: Any) -> list:
+        fixed, state, over = values[: columns - carried], values[columns - carried : columns], values[columns:]
+        found = [np.empty(*kind) for kind in empty]
+        for i in order:
+            out = body([*fixed, *state, *(a[i] for a in over)])
+            state = out[:carried]
+            for into, value in zip(found, out[carried:], strict=True):
+                into[i] = value
+        return [*state, *found]
+
+    return act
+
+
+_CONTROL: dict[str, Callable[[Any], Callable[..., list]]] = {"while": _while, "cond": _cond, "scan": _scan}
