@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import numpy as np
+from flax import nnx
 
-from ..blocks.block import Block, check_block, mlp_parts
+from ..blocks.block import Block, check_block, mlp_parts, sub_blocks
 from ..errors import InputError
 from ..interface.arguments import probability, sigma, whole
 from ..interface.result import Result
-from ..networks import MLP
-from ..theory.finite_width import LengthCorrections, length_corrections
-from ..theory.trajectory import Trajectory, trajectory
-from .comparison import Comparison, compare, threshold
+from ..networks import Network
+from ..networks.finite import first_layer
+from ..theory.finite_width import length_corrections
+from ..theory.trajectory import trajectory
+from .comparison import Comparison
 from .inputs import input_kernel, input_pairs
-from .measurement import Measurement, measure
+from .measurement import measure
+from .quantities import compared
 
 __all__ = ["Check", "check"]
 
-# Below this, rounding of float32 pre-activations is seen in 1 - c: it adds about 1e-13, random, to 1 - c itself.
-_SMALLEST_GAP = 1e-9
-# Sums of squares of pre-activations outside these bounds leave float32.
-_LARGEST, _LARGEST_LOG_GRADIENT = 1e33, 150.0
 _ROWS = 13
 
 
@@ -36,6 +36,7 @@ class Check(Result):
     q, one_minus_c, gradient : a `Comparison` each, with arrays (depth + 1,) `measured`, `predicted`, `error`, `z`
     gradient is the factor |(dh^L/dh^l)^T v|^2 / |v|^2 of layer l, predicted to be chi over layers l ... L - 1
     verdict : "agrees" or "rejected", of all three together; `q.verdict` and so on are each one's own
+    corrected : whether q was compared with the terms of order 1/width, which are known for `mf.MLP` alone
     """
 
     q: Comparison
@@ -47,6 +48,7 @@ class Check(Result):
     seeds: int = field(metadata={"static": True})
     pairs: int = field(metadata={"static": True})
     alpha: float = field(metadata={"static": True})
+    corrected: bool = field(default=True, metadata={"static": True})
 
     @property
     def comparisons(self) -> tuple[Comparison, Comparison, Comparison]:
@@ -99,20 +101,23 @@ def check(
 ) -> Check:
     """Set real networks at initialization against the prediction (Poole et al. 2016; Schoenholz et al. 2017).
 
-    model: a block, of which networks `mf.networks.MLP` with `depth` and `width` are made; or a factory
+    model: a block, of which networks `mf.networks.Network` with `depth` and `width` are made; or a factory
     `rngs -> network` with `block=`, the block that is said to describe it, and then the network's own depth and width
-    count. x (n, d), pairs: inputs, the shipped digits where None, and how many pairs of them (4) or which rows.
+    count. x (n, d), pairs: inputs, the shipped digits where None, and how many pairs of them (4) or which rows; for a
+    convolution they are the same at every position, as its theory says.
     seeds: independent networks, at least 2. key: an integer from which all random numbers come.
 
     q^l = |h^l|^2 / n, 1 - c^l and the gradient factor of each pair are compared in logarithms with `mf.trajectory`
     from the pair's own first kernel. The networks are the independent samples: z is the deviation of their mean in
-    standard errors. Known terms of order 1/n are taken out of q (`length_corrections`) and allowed for elsewhere, see
-    `compare`. alpha is the probability that a right theory is rejected anywhere, whatever the correlation between
-    layers (Bonferroni over Student's t), as far as logarithms averaged over pairs are normal: width 50 or more and
+    standard errors. The terms of order 1/n are taken out of the q of an `mf.MLP` (`length_corrections`); elsewhere,
+    and in all quantities of other blocks, they are judged by the scatter of the networks alone, see `compare`.
+    alpha is the probability that a right theory is rejected anywhere, whatever the correlation between layers
+    (Bonferroni over Student's t), as far as logarithms averaged over pairs are normal: width 50 or more and
     depth/width at most 0.2.
 
     The gradient of a network whose activation jumps (step, sign) is 0, not what chi_1 = inf says: it is not tested.
-    InputError: no block, a block that is not `mf.MLP`'s, one single network or one seed (no standard error), sizes.
+    InputError: no block, a block that couples the members of an input (BatchNorm, Attention), one single network or one
+    seed (no standard error), sizes.
 
     >>> import meanfield as mf
     >>> block = mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3)
@@ -122,6 +127,9 @@ def check(
     >>> factory = lambda rngs: mf.networks.MLP(wrong, depth=5, width=100, d_in=64, rngs=rngs)
     >>> mf.check(factory, block=block, seeds=5).verdict
     'rejected'
+    >>> residual = mf.Residual(mf.LayerNorm() >> mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3), scale=0.5)
+    >>> mf.check(residual, depth=5, width=100, seeds=5).verdict
+    'agrees'
     """
     if whole("seeds", seeds) < 2:
         raise InputError("seeds=1 leaves no standard error; give at least 2, and 10 for a sharp verdict")
@@ -135,71 +143,54 @@ def check(
         )
     elif hasattr(model, "preactivations") and not isinstance(model, type):
         raise InputError("model is one network, which has no standard error; give a factory: lambda rngs: network")
-    check_block(block)
-    phi, dense = mlp_parts(block)
-    sigma("sigma_w", dense.sigma_w, single=True)
-    sigma("sigma_b", dense.sigma_b, single=True)
-    kernel = input_kernel(dense, inputs)
+    _check_pairwise(block)
+    kernel = input_kernel(first_layer(block), inputs)
     rows = inputs.swapaxes(0, 1).reshape(-1, inputs.shape[2])
     measured = measure(model, rows, seeds=seeds, key=key, pairs=len(kernel.c), progress=progress)
     depth = measured.q1.shape[1] - 1
     if depth < 1:
         raise InputError("model has no hidden layer to check; give a network with depth >= 1")
     path = trajectory(block, depth, q0=(kernel.q1, kernel.q2), c0=kernel.c)
-    lengths = length_corrections(block, depth, np.concatenate([kernel.q1, kernel.q2]))
-    found = _compared(measured, path, lengths, seeds, alpha)
-    name = f"{phi.name}, sigma_w = {float(dense.sigma_w):g}, sigma_b = {float(dense.sigma_b):g}"
-    return Check(*found, name, depth, measured.width, seeds, len(kernel.c), float(alpha))
+    first_order = None
+    if _is_mlp(block):
+        first_order = length_corrections(block, depth, np.concatenate([kernel.q1, kernel.q2]))
+    found = compared(measured, path, first_order, seeds, alpha)
+    known = first_order is not None
+    return Check(*found, _name(block), depth, measured.width, seeds, len(kernel.c), float(alpha), corrected=known)
 
 
-def _networks(block: Block, depth: int, width: int, d_in: int) -> Any:
-    mlp_parts(block)
+def _check_pairwise(block: Block) -> None:
+    """InputError unless a pair of inputs says all of the block, with one sigma each."""
+    check_block(block)
+    coupled = next((part for part in sub_blocks(block) if part.couples_members), None)
+    if coupled is not None:
+        raise InputError(
+            f"block: {coupled!r} couples the members of an input, of which pairs of inputs tell nothing; check the "
+            "block without it"
+        )
+    first = first_layer(block)
+    sigma("sigma_w", first.sigma_w, single=True)
+    sigma("sigma_b", first.sigma_b, single=True)
+
+
+def _is_mlp(block: Block) -> bool:
+    try:
+        return bool(mlp_parts(block))
+    except InputError:
+        return False
+
+
+def _name(block: Block) -> str:
+    if not _is_mlp(block):
+        return repr(block)
+    phi, dense = mlp_parts(block)
+    return f"{phi.name}, sigma_w = {float(dense.sigma_w):g}, sigma_b = {float(dense.sigma_b):g}"
+
+
+def _networks(block: Block, depth: int, width: int, d_in: int) -> Callable[[nnx.Rngs], Network]:
     whole("depth", depth)
     whole("width", width)
-    return lambda rngs: MLP(block, depth=depth, width=width, d_in=d_in, rngs=rngs)
-
-
-def _compared(
-    measured: Measurement, path: Trajectory, lengths: LengthCorrections, seeds: int, alpha: float
-) -> tuple[Comparison, ...]:
-    """The three comparisons, under one threshold for all their tested layers."""
-    with np.errstate(all="ignore"):
-        found = _lengths(measured, path, lengths), _distances(measured, path), _gradients(measured, path)
-    limit = threshold(alpha, sum(int(part.tested.sum()) for part in found), seeds)
-    return tuple(replace(part, threshold=limit) for part in found)
-
-
-def _held(path: Trajectory) -> np.ndarray:
-    """The layers (depth + 1,) up to which lengths stay inside float32: what overflows or vanishes never comes back."""
-    q = np.concatenate([path.q1, path.q2], 1)
-    inside = np.isfinite(q) & (q > 1 / _LARGEST) & (q < _LARGEST)
-    return np.logical_and.accumulate(inside.all(1))
-
-
-def _lengths(measured: Measurement, path: Trajectory, first: LengthCorrections) -> Comparison:
-    # Both inputs of a pair are measured; each is compared with its own trajectory.
-    q = np.concatenate([path.q1, path.q2], 1)
-    ratio = np.log(np.concatenate([measured.q1, measured.q2], 2)) - np.log(q)
-    relative = (first.variance / q**2 / measured.width).mean(1)
-    offset = (first.bias / q / measured.width).mean(1) - relative / 2
-    # The next order in 1/n is the square of this one.
-    return compare("q", ratio, np.log(q), _held(path), offset, relative**2 + offset**2)
-
-
-def _distances(measured: Measurement, path: Trajectory) -> Comparison:
-    e = path.one_minus_c
-    tested = _held(path) & (np.isfinite(e) & (e > _SMALLEST_GAP)).all(1)
-    return compare("1 - c", np.log(measured.one_minus_c) - np.log(e), np.log(e), tested)
-
-
-def _gradients(measured: Measurement, path: Trajectory) -> Comparison:
-    """The factor of layers l ... L - 1 is the product of their chi, so its logarithm is a sum from the end."""
-    steps = np.log(path.chi[:-1])
-    predicted = np.concatenate([np.cumsum(steps[::-1], 0)[::-1], np.zeros_like(steps[:1])])
-    tested = _held(path).all() & (np.isfinite(predicted) & (np.abs(predicted) < _LARGEST_LOG_GRADIENT)).all(1)
-    # The last layer's factor is 1 by construction.
-    tested[-1] = False
-    return compare("gradient", measured.log_gradient - predicted, predicted, tested)
+    return lambda rngs: Network(block, depth=depth, width=width, d_in=d_in, rngs=rngs)
 
 
 def _table(found: Check) -> str:
@@ -215,6 +206,8 @@ def _table(found: Check) -> str:
         lines.append(f"{layer:>5}" + "".join(f" | {cell}" for cell in cells))
     limit = found.q.threshold
     lines += ["", f"rejected where |z| > {limit:.2f} in any layer; a right theory is, with probability {found.alpha:g}"]
+    if not found.corrected:
+        lines.append("terms of order 1/width are not known for this block: errors are of sampling alone")
     lines += [f"  {part!r}" for part in found.comparisons]
     meaning = {"agrees": "theory and networks agree", "rejected": "the networks reject the theory"}
     return "\n".join([*lines, f"verdict: {found.verdict} ({meaning.get(found.verdict, 'no layer could be tested')})"])

@@ -11,7 +11,7 @@ from ..data import load
 from ..errors import InputError
 from ..interface.arguments import whole
 
-__all__ = ["InputKernel", "input_kernel", "input_pairs"]
+__all__ = ["InputKernel", "arranged", "input_kernel", "input_pairs"]
 
 PAIRS = 4
 
@@ -27,26 +27,28 @@ def input_pairs(x: Any = None, pairs: Any = None) -> np.ndarray:
     ((2, 4, 64), (2, 1, 2))
     """
     x = load("digits").x_train if x is None else _numeric(x)
-    most = len(x) // 2
-    if pairs is None:
-        pairs = min(PAIRS, most)
+    first, second = _row_numbers(pairs, len(x)).T
+    return np.stack([x[first], x[second]])
+
+
+def _row_numbers(pairs: Any, inputs: int) -> np.ndarray:
+    """The rows (P, 2) of each pair."""
     try:
-        rows = np.asarray(pairs)
+        rows: np.ndarray = np.asarray(min(PAIRS, inputs // 2) if pairs is None else pairs)
     except ValueError:  # rows of several lengths
-        rows = np.zeros(1)
+        rows = np.zeros(1, object)
     if rows.ndim == 0:
-        count = whole("pairs", pairs)
-        if count > most:
+        count = whole("pairs", rows[()] if pairs is None else pairs)
+        if count > inputs // 2:
             raise InputError(
-                f"pairs={count} needs {2 * count} inputs, but x has {len(x)}; give more rows or fewer pairs"
+                f"pairs={count} needs {2 * count} inputs, but x has {inputs}; give more rows or fewer pairs"
             )
-        rows = np.arange(2 * count).reshape(count, 2)
-    else:
-        if rows.ndim != 2 or rows.shape[1] != 2 or rows.dtype.kind not in "iu" or len(rows) == 0:
-            raise InputError(f"pairs={pairs!r} must be a number of pairs or row numbers of shape (P, 2)")
-        if rows.min() < 0 or rows.max() >= len(x):
-            raise InputError(f"pairs={pairs!r} names rows that x does not have; rows are 0 to {len(x) - 1}")
-    return np.stack([x[rows[:, 0]], x[rows[:, 1]]])
+        return np.arange(2 * count).reshape(count, 2)
+    if rows.ndim != 2 or rows.shape[1] != 2 or rows.dtype.kind not in "iu" or len(rows) == 0:
+        raise InputError(f"pairs={pairs!r} must be a number of pairs or row numbers of shape (P, 2)")
+    if rows.min() < 0 or rows.max() >= inputs:
+        raise InputError(f"pairs={pairs!r} names rows that x does not have; rows are 0 to {inputs - 1}")
+    return rows
 
 
 def _numeric(x: Any) -> np.ndarray:
@@ -66,6 +68,20 @@ def _numeric(x: Any) -> np.ndarray:
     if not np.isfinite(x).all():
         raise InputError("x holds values that are not finite; remove those inputs")
     return x
+
+
+def arranged(inputs: np.ndarray, shape: tuple[int, ...], positions: tuple[int, ...]) -> np.ndarray:
+    """Inputs (2, P, d) as a network with positions takes them, (2, P, *positions, channels).
+
+    shape: of one input as it was given, with positions; else the input is the same at every position.
+
+    >>> arranged(np.ones((2, 1, 6)), (6,), (5,)).shape, arranged(np.ones((2, 1, 6)), (3, 2), (5,)).shape
+    ((2, 1, 5, 6), (2, 1, 3, 2))
+    """
+    if len(shape) == len(positions) + 1:
+        return inputs.reshape(*inputs.shape[:2], *shape)
+    each = inputs.reshape(*inputs.shape[:2], *(1,) * len(positions), -1)
+    return np.broadcast_to(each, (*each.shape[:2], *positions, each.shape[-1]))
 
 
 class InputKernel(NamedTuple):

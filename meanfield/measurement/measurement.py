@@ -14,7 +14,7 @@ from jax import Array
 from ..errors import InputError
 from ..interface.arguments import random_key, whole
 from ..interface.progress import bar
-from .inputs import input_pairs
+from .inputs import arranged, input_pairs
 
 __all__ = ["Measurement", "measure"]
 
@@ -52,8 +52,10 @@ def measure(
     """Send pairs of inputs through independent networks and record the moments of their pre-activations.
 
     model: a factory `rngs -> network`, called with an `nnx.Rngs` once for each seed; or one network, measured as it
-    is (then there is one seed). A network has `preactivations(x, shift)` as `mf.networks.MLP` has.
-    x (n, d): inputs, the shipped digits where None; pairs: how many or which rows, as 4 or [(0, 1), (2, 5)].
+    is (then there is one seed). A network has `preactivations(x, shift)` as `mf.networks.Network` has.
+    x (n, d): inputs, the shipped digits where None; pairs: how many or which rows, as 4 or [(0, 1), (2, 5)]. Networks
+    with positions (convolutions, attention) take x (n, *positions, channels), or (n, d), the same at every position;
+    what is measured is then the mean over positions too.
     key: an integer (or a JAX key) from which all random numbers come. progress: draw a bar; None does on a terminal.
 
     Networks run in their own dtype, float32 usually, with matrix products in full float32 on every device, one
@@ -66,7 +68,7 @@ def measure(
     >>> found, found.q1.shape
     (Measurement(of 2 networks with depth 5, 4 pairs of inputs), (2, 6, 4))
     """
-    inputs = jnp.asarray(input_pairs(x, pairs))
+    inputs = input_pairs(x, pairs)
     seeds, root = whole("seeds", seeds), random_key("key", key)
     if isinstance(model, nnx.Module):
         seeds, build = 1, lambda rngs: model
@@ -82,8 +84,9 @@ def measure(
             # Built outside jit: one network after the other then shares what was compiled for the first.
             draw, cotangent = jax.random.split(one)
             network = build(nnx.Rngs(draw))
-            _check_network(network, inputs.shape[2])
-            found.append(jax.device_get(_moments(network, inputs, cotangent)))
+            placed = arranged(inputs, np.shape(x)[1:], getattr(network, "positions", ()))
+            _check_network(network, placed.shape[-1])
+            found.append(jax.device_get(_moments(network, jnp.asarray(placed), cotangent)))
             advance(1)
     return jax.tree.map(lambda *rows: np.stack(rows).astype(np.float64), *found)
 
@@ -97,25 +100,33 @@ def _check_network(network: Any, d: int) -> None:
 
 @nnx.jit
 def _moments(network: Any, inputs: Array, key: Array) -> Measurement:
-    """The moments of one network; inputs (2, P, d)."""
-    _, pairs, d = inputs.shape
-    h = network.preactivations(inputs.reshape(2 * pairs, d))
+    """The moments of one network; inputs (2, P, ..., channels), of which positions count like units."""
+    pairs = inputs.shape[1]
+    rows = network.preactivations(inputs.reshape(2 * pairs, *inputs.shape[2:]))
+    h = rows.reshape(*rows.shape[:2], -1)
     norm = jnp.linalg.norm(h, axis=-1, keepdims=True)
     # Normalizing first: cos = h.h' / |h||h'| would leave 1 - cos an error of 1e-7.
     unit = h / jnp.where(norm > 0, norm, 1.0)
     apart = jnp.sum((unit[:, :pairs] - unit[:, pairs:]) ** 2, -1) / 2
     q = jnp.mean(h**2, -1)
-    gradient = _log_gradient(network, inputs[0], h[:, :pairs], key)
-    return Measurement(q[:, :pairs], q[:, pairs:], apart, gradient, width=h.shape[-1])
+    gradient = _log_gradient(network, inputs[0], rows[:, :pairs], key)
+    return Measurement(q[:, :pairs], q[:, pairs:], apart, gradient, width=rows.shape[-1])
 
 
 def _log_gradient(network: Any, x: Array, h: Array, key: Array) -> Array:
     """ln |J^T v|^2 / |v|^2 at every layer, (depth + 1, P): one backward pass, as the derivative in a shift."""
-    last, back = jax.vjp(lambda shift: network.preactivations(x, shift)[-1], jnp.zeros_like(h))
+    graph, state = nnx.split(network)
+
+    def last_row(shift: Array) -> Array:
+        # A network of its own inside the derivative: noise moves the count of its stream.
+        return nnx.merge(graph, state, copy=True).preactivations(x, shift)[-1]
+
+    last, back = jax.vjp(last_row, jnp.zeros_like(h))
     v = jax.random.normal(key, last.shape, last.dtype)
     (cotangents,) = back(v)
+    cotangents = cotangents.reshape(*cotangents.shape[:2], -1)
     # Scaled by the largest entry, so that squares of tiny or huge gradients stay inside float32.
     largest = jnp.max(jnp.abs(cotangents), -1, keepdims=True)
     scaled = cotangents / jnp.where(largest > 0, largest, 1.0)
     squared = jnp.log(jnp.sum(scaled**2, -1)) + 2 * jnp.log(largest[..., 0])
-    return squared - jnp.log(jnp.sum(v**2, -1))
+    return squared - jnp.log(jnp.sum(v.reshape(len(v), -1) ** 2, -1))

@@ -27,7 +27,7 @@ from ..errors import InputError
 from ..initializers.weight_standardization import WeightStandardized as Standardized
 from .layer import Layer
 
-__all__ = ["first_layer", "position_axes", "read_out", "realize"]
+__all__ = ["first_layer", "positions", "read_out", "realize"]
 
 
 def realize(block: Block, x: Array, layer: Layer) -> Array:
@@ -81,26 +81,29 @@ def read_out(block: Block, x: Array, layer: Layer, d_out: int) -> Array:
         x = realize(part, x, layer)
     layer.width = d_out
     x = realize(chain[-1], x, layer)
-    axes = position_axes(block)
+    axes = len(positions(block))
     return x.mean(tuple(range(-1 - axes, -1))) if axes else x
 
 
-def position_axes(block: Block) -> int:
-    """How many axes of positions or tokens the block's inputs have between the inputs and the channels.
+def positions(block: Block) -> tuple[int, ...]:
+    """How many positions or tokens inputs have between the first axis and the channels, at least; () for none.
 
-    A block of one's own says it with an attribute `position_axes`.
+    A block of one's own says it with an attribute `positions`.
 
     >>> import meanfield as mf
-    >>> position_axes(mf.Activate("tanh") >> mf.Conv("uniform"))
-    1
+    >>> positions(mf.Activate("tanh") >> mf.Conv("uniform", size=5)), positions(mf.Dense())
+    ((5,), ())
     """
-    return max(_own_axes(part) for part in sub_blocks(block))
+    found = [own for part in sub_blocks(block) if (own := _own_positions(part))]
+    if len({len(own) for own in found}) > 1:
+        raise InputError(f"block={block!r} has convolutions of different numbers of axes; give them one")
+    return tuple(map(max, zip(*found, strict=True)))
 
 
-def _own_axes(part: Block) -> int:
+def _own_positions(part: Block) -> tuple[int, ...]:
     if isinstance(part, Convolution):
-        return np.ndim(part.profile)
-    return 1 if isinstance(part, Attention) else getattr(part, "position_axes", 0)
+        return np.shape(part.profile)
+    return (part.tokens,) if isinstance(part, Attention) else getattr(part, "positions", ())
 
 
 @_shipped.register

@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 from ..blocks.block import Block, check_block
 from ..errors import InputError
 from ..interface.arguments import whole
-from .finite import first_layer, position_axes, read_out, realize
+from .finite import first_layer, positions, read_out, realize
 from .layer import Layer
 
 __all__ = ["Network", "parameter_count"]
@@ -83,6 +83,11 @@ class Network(nnx.Module):
         self.noise = nnx.data(rngs.noise.fork() if body.noisy else None)
         self._names = tuple(tuple(layer.declared) for layer in (first, body, last))
 
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The fewest positions or tokens of an input, () where the block knows none."""
+        return positions(self.block)
+
     def __call__(self, x: Array, *, key: Array | None = None) -> Array:
         """The outputs (..., d_out) of inputs (..., d_in); without a readout, the last pre-activations (..., width).
 
@@ -138,8 +143,7 @@ def _declared(
     """The first layer, one of the block's and the readout, each with the parameters that it declares."""
     first, body, last = (Layer(width, dtype, kernel_init, prefix=prefix) for prefix in _PARTS)
     first.declare(partial(realize, first_layer(block)), jax.ShapeDtypeStruct((1, d_in), dtype))
-    # Parameters do not depend on the number of positions.
-    inside = jax.ShapeDtypeStruct((2, *(1,) * position_axes(block), width), dtype)
+    inside = jax.ShapeDtypeStruct((2, *positions(block), width), dtype)
     after = body.declare(partial(realize, block), inside)
     if after != inside.shape:
         raise InputError(f"block={block!r} turns {width} units into {after[-1]}; end it with a layer, as mf.Dense")

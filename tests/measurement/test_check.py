@@ -75,6 +75,10 @@ def test_a_wrong_theory_is_rejected(block, truth):
     assert mf.check(networks(mf.MLP(*truth)), block=block, **RUN).verdict == "rejected"
 
 
+def test_terms_of_order_1_over_width_are_known_for_mlps(critical):
+    assert critical.corrected and "sampling alone" not in critical.table()
+
+
 def test_a_factory_of_right_networks_is_the_block_itself(critical):
     found = mf.check(networks(CRITICAL), block=CRITICAL, depth=3, width=7, **RUN)  # the network's own sizes count
     assert (found.depth, found.width) == (10, 300)
@@ -220,6 +224,33 @@ def test_opposite_inputs_of_an_odd_network_stay_opposite():
         assert "rejected" not in verdicts(mf.MLP("sign", 1.5), V, -V, seeds=2, key=key, alpha=0.01)
 
 
+RESIDUAL = mf.Residual(mf.LayerNorm() >> mf.MLP("erf", 1.2, 0.3), scale=0.8)
+DROPOUT = mf.Activate("tanh") >> mf.Dropout(0.2) >> mf.Dense(1.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("block", "wrong"),
+    [
+        (RESIDUAL, mf.with_leaf(RESIDUAL, "scale", 0.9)),
+        pytest.param(DROPOUT, mf.with_leaf(DROPOUT, "rate", 0.25), marks=pytest.mark.slow),
+        pytest.param(
+            mf.Activate("tanh") >> mf.Conv([0.5, 0.3, 0.2], 1.5, 0.2),
+            mf.Activate("tanh") >> mf.Conv([0.5, 0.3, 0.2], 1.6, 0.2),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            mf.GLU("silu") >> mf.Dense(1.6, 0.5), mf.GLU("silu") >> mf.Dense(1.75, 0.5), marks=pytest.mark.slow
+        ),
+    ],
+    ids=["residual", "dropout", "convolution", "gated"],
+)
+def test_any_block_is_checked_and_a_wrong_one_is_rejected(block, wrong):
+    right = mf.check(block, **SIZES, **RUN)
+    assert right.verdict == "agrees", right.table()
+    assert not right.corrected and "errors are of sampling alone" in right.table()
+    assert mf.check(networks(wrong, mf.networks.Network), block=block, **RUN).verdict == "rejected"
+
+
 NET = mf.networks.MLP(CRITICAL, depth=1, width=2, d_in=64, rngs=nnx.Rngs(0))
 
 
@@ -229,19 +260,22 @@ NET = mf.networks.MLP(CRITICAL, depth=1, width=2, d_in=64, rngs=nnx.Rngs(0))
         ({"seeds": 1}, "seeds=1 leaves no standard error"),
         ({"seeds": 0}, "seeds=0 must be an integer >= 1"),
         ({"seeds": 2.5}, "seeds=2.5 must be an integer >= 1"),
-        ({"alpha": 0.0}, "alpha=0.0 must be a probability"),
-        ({"alpha": 1.0}, "alpha=1.0 must be a probability"),
-        ({"alpha": math.nan}, "alpha=nan must be a probability"),
+        ({"alpha": 0.0}, "alpha=0.0 must lie in (0, 1)"),
+        ({"alpha": 1.0}, "alpha=1.0 must lie in (0, 1)"),
+        ({"alpha": math.nan}, "alpha=nan must lie in (0, 1)"),
         ({"alpha": "1%"}, "alpha='1%'"),
         ({"depth": 0}, "depth=0 must be an integer >= 1"),
         ({"depth": 2.5}, "depth=2.5 must be an integer >= 1"),
         ({"width": True}, "width=True must be an integer >= 1"),
-        ({"key": -1}, "key=-1 must be an integer >= 0"),
+        ({"key": -1}, "key=-1 must be a JAX key or an integer >= 0"),
         ({"model": NET, "block": CRITICAL}, "model is one network, which has no standard error"),
         ({"model": NET}, "block is missing"),
         ({"model": lambda rngs: NET}, "block is missing"),
         ({"model": None, "block": CRITICAL}, "model=None must be a network or a factory"),
-        ({"model": mf.Dense(1.0, 0.1)}, "block=Dense(sigma_w=1.0, sigma_b=0.1) is not a fully connected block"),
+        (
+            {"model": mf.Dense(1.0) >> mf.BatchNorm()},
+            "block: BatchNorm(batch_size=None, gamma=1.0) couples the members",
+        ),
         ({"model": lambda rngs: NET, "block": "tanh"}, "block='tanh' is not a block"),
         (
             {"model": lambda rngs: NET, "block": CRITICAL, "x": np.eye(3)},
@@ -249,7 +283,7 @@ NET = mf.networks.MLP(CRITICAL, depth=1, width=2, d_in=64, rngs=nnx.Rngs(0))
         ),
         ({"x": [[0.0, 0.0], [1.0, 0.0]], "model": RELU}, "x: an input has length 0 in the first layer"),
         ({"pairs": [(0, 1437)]}, "pairs=[(0, 1437)] names rows that x does not have"),
-        ({"model": mf.MLP("tanh", np.array([1.0, 1.5]))}, "sigma_w="),
+        ({"model": mf.MLP("tanh", np.array([1.0, 1.5]))}, "sigma_w has shape"),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else None,
 )
