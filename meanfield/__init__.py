@@ -7,14 +7,15 @@ they are first used (`interface.names` has the table), so that `import meanfield
 from importlib import import_module
 from typing import Any
 
-from .interface.names import FLAT, FORMER, ROOMS, look_up
+from .interface.names import ALIASES, FLAT, FORMER, ROOMS, look_up
 
 __version__ = "0.1.0"
 
-__all__ = [*FLAT, *ROOMS]
+__all__ = [*FLAT, *ALIASES, *ROOMS]
 
 
 def __getattr__(name: str) -> Any:
+    name = ALIASES.get(name, name)
     if name in FLAT:
         value = look_up(name, FLAT)
         if name == "measure":

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from . import environment, options, outputs, show
+
+if TYPE_CHECKING:
+    from ..theory.phase_diagram import PhaseDiagram
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,30 +41,35 @@ def run(args: argparse.Namespace) -> int:
     import meanfield as mf
 
     axes = {name: options.leaf_span(f"--{name}", getattr(args, name)) for name in ("x", "y")}
-    to_jsonable = args.architecture == "mlp" and not args.set and not any(axes.values())
-    of = options.phi(args) if to_jsonable else options.block(args)
-    found = mf.phase_diagram(of, **options.given(**ranges, **axes))
+    found = mf.phase_diagram(options.block(args), **options.given(**ranges, **axes))
     if figure is not None:
         outputs.save_figure(found.plot(), figure, args.argv)
     if data is not None:
         found.save(data)
     if args.json:
-        show.print_json(found)
+        show.print_json(_attributes(found))
     else:
         _summary(args, found, [path for path in (figure, data) if path])
     return 0
 
 
-def _summary(args: argparse.Namespace, found, paths) -> None:
+def _attributes(found: PhaseDiagram) -> dict[str, Any]:
+    """The diagram as its attributes: the axes, every field of its fixed points, and what it is of."""
+    axes = {"x": found.x, "y": found.y, "x_leaf": found.x_leaf, "y_leaf": found.y_leaf}
+    sigmas = {a.leaf: a.values for a in (found.x_axis, found.y_axis) if a.leaf in ("sigma_w", "sigma_b")}
+    fields = {f.name: getattr(found.point, f.name) for f in dataclasses.fields(found.point)}
+    known = {"critical_line": found.critical_line, "block": found.block, "activation": found.activation}
+    return axes | sigmas | fields | known
+
+
+def _summary(args: argparse.Namespace, found: PhaseDiagram, paths: Sequence[Path]) -> None:
     import numpy as np
 
-    counts = np.bincount(np.ravel(found.phase.code), minlength=len(found.phase.words))
-    total = counts.sum()
-    shares = ((w, f"{n / total:.1%}", "of the cells") for w, n in zip(found.phase.words, counts, strict=True) if n)
-    w, b = (found.x, found.y) if hasattr(found, "x") else (found.sigma_w, found.sigma_b)
-    names = getattr(found, "x_leaf", "sigma_w"), getattr(found, "y_leaf", "sigma_b")
-    box = f"{names[0]} {w[0]:g} to {w[-1]:g}, {names[1]} {b[0]:g} to {b[-1]:g}"
+    words = found.phase.words
+    counts = np.bincount(np.ravel(found.phase.code), minlength=len(words))
+    shares = ((w, f"{n / counts.sum():.1%}", "of the cells") for w, n in zip(words, counts, strict=True) if n)
+    sides = (f"{a.leaf} {a.values[0]:g} to {a.values[-1]:g}" for a in (found.x_axis, found.y_axis))
     network = args.activation if args.architecture == "mlp" else f"{args.architecture} {args.activation}"
-    show.print_quantities(f"{network}, {len(w)} x {len(b)} cells, {box}", shares)
+    show.print_quantities(f"{network}, {found.x.size} x {found.y.size} cells, {', '.join(sides)}", shares)
     for path in paths:
         print(f"wrote {path}")

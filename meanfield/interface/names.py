@@ -30,8 +30,7 @@ DECLARED = {
     "theory.growth": ("Growth", "growth"),
     "theory.critical": ("critical", "edge_of_chaos"),
     "theory.critical_leaf": ("CriticalLeaf", "solve_critical"),
-    "theory.leaf_grid": ("LeafDiagram",),
-    "theory.phase_diagram": ("phase_diagram",),
+    "theory.phase_diagram": ("PhaseDiagram", "phase_diagram"),
     "models.reinitialize": ("reinitialize",),
     "measurement.check": ("Check", "check"),
     "measurement.measurement": ("measure",),
@@ -44,6 +43,9 @@ DECLARED = {
 
 FLAT = {name: module for module, names in DECLARED.items() for name in names}
 """Public name: its module."""
+
+ALIASES = {"LeafDiagram": "PhaseDiagram"}
+"""Names that users have for what is now called otherwise."""
 
 ROOMS = (
     "interface",

@@ -1,36 +1,69 @@
-"""Diagrams as labelled data: fixed-point fields with named axes, and NetCDF files of them."""
+"""Fields as labelled data: named axes, long names, units and flags; and NetCDF files of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from .labels import Labels
+from .paths import path_to_write
+from .quantities import QUANTITIES
 
-
-def variables(diagram: Any, names: Sequence[str], axes: tuple[str, str]) -> dict[str, Any]:
-    """Fields of a diagram as an xarray.Variable over `axes`; statuses and phases as flags."""
+if TYPE_CHECKING:
     import xarray
 
-    found = {}
-    for name in names:
-        value, attributes = getattr(diagram, name), {}
-        if isinstance(value, Labels):
-            flags = np.arange(len(value.words), dtype=np.int8)
-            attributes = {"flag_values": flags, "flag_meanings": " ".join(value.words)}
-            value = value.code
-        found[name] = xarray.Variable((*axes, "fixed_point")[: np.ndim(value)], value, attributes)
-    return found
+
+def variable(name: str, value: Any, axes: tuple[str, ...]) -> xarray.Variable:
+    """A quantity's values over the first of `axes`, with what `QUANTITIES` says of it.
+
+    Labels are flags whose meanings are in the comment; truths are bytes, as NetCDF has none.
+    """
+    import xarray
+
+    attributes = describe(name)
+    if isinstance(value, Labels):
+        attributes |= _flags(value)
+        value = value.code
+    array = np.asarray(value)
+    stored = array.astype(np.int8) if array.dtype == bool else array
+    return xarray.Variable(axes[: array.ndim], stored, attributes)
 
 
-def write(dataset: Any, path: str | Path) -> Path:
-    """A dataset as a NetCDF file (.nc); InputError where its folder does not exist."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"path={str(path)!r}: the folder {str(path.parent)!r} does not exist; create it first")
-    dataset.to_netcdf(path, engine="scipy")
-    return path
+def describe(name: str) -> dict[str, Any]:
+    """The NetCDF attributes of a quantity; none where it is a leaf that only its block knows."""
+    known = QUANTITIES.get(name)
+    return {} if known is None else {"long_name": known.long_name, "units": known.units}
+
+
+def _flags(labels: Labels) -> dict[str, Any]:
+    comment = "; ".join(f"{word}: {meaning}" for word, meaning in labels.meanings.items())
+    values = np.arange(len(labels.words), dtype=np.int8)
+    return {"flag_values": values, "flag_meanings": " ".join(labels.words), "comment": comment}
+
+
+def write(dataset: xarray.Dataset, path: str | Path) -> Path:
+    """A dataset as a NetCDF file (.nc); InputError where that cannot be written."""
+    target = path_to_write("path", path)
+    dataset.to_netcdf(target, engine="scipy")
+    return target
+
+
+def read(path: str | Path, needed: Mapping[str, object]) -> xarray.Dataset:
+    """A NetCDF file in memory; InputError where there is none, or it lacks one of the `needed` variables."""
+    import xarray
+
+    try:
+        dataset = xarray.load_dataset(path, engine="scipy")
+    except (OSError, TypeError, ValueError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise InputError(
+            f"path={str(path)!r} cannot be read as NetCDF ({reason}); give a file that was saved"
+        ) from None
+    missing = [name for name in needed if name not in dataset]
+    if missing:
+        raise InputError(f"path={str(path)!r} has no {', '.join(missing)}; give a file that this result saved")
+    return dataset

@@ -10,24 +10,26 @@ import jax
 import numpy as np
 
 from .labels import Labels
+from .precision import is_traced
 
 
 def show(value: Any) -> str:
     """One value in a few characters: a number to ten digits, an array by its shape and range."""
-    if isinstance(value, jax.core.Tracer):
-        return str(value)
     if isinstance(value, Labels):
         return str(value) if value.shape == () else f"{type(value).__name__} {list(value.shape)}"
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        array = np.asarray(value)
-        if array.ndim == 0:
-            return f"{array[()]:.10g}" if array.dtype.kind == "f" else str(array[()])
-        finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
-        if array.size <= 6:
-            return "[" + ", ".join(f"{v:.6g}" for v in array.ravel()) + "]"
-        span = f" in [{finite.min():.4g}, {finite.max():.4g}]" if finite.size else " all NaN"
-        return f"array {list(array.shape)}{span}"
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)) and not is_traced(value):
+        return _show_array(np.asarray(value))
     return str(value)
+
+
+def _show_array(array: np.ndarray) -> str:
+    if array.ndim == 0:
+        return f"{array[()]:.10g}" if array.dtype.kind == "f" else str(array[()])
+    if array.size <= 6:
+        return "[" + ", ".join(f"{v:.6g}" for v in array.ravel()) + "]"
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    span = f" in [{finite.min():.4g}, {finite.max():.4g}]" if finite.size else " all NaN"
+    return f"array {list(array.shape)}{span}"
 
 
 class Result:

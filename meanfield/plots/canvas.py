@@ -38,13 +38,16 @@ def cell_edges(centres: Any) -> np.ndarray:
 
 
 def critical_line(ax: Axes, curve: Any, color: Any = "black", label: str | None = None) -> None:
-    """Draw an edge of chaos over (sigma_w, sigma_b): solid where `curve.stable`, dashed where it is not.
+    """Draw an edge of chaos over (sigma_w, sigma_b); `curve` has these and `stable`, as `stable_line` takes them."""
+    stable_line(ax, curve.sigma_w, curve.sigma_b, curve.stable, color, label)
 
-    `curve` has `sigma_w`, `sigma_b`, `stable`, each (n,), in the order of its parameter q*; NaN breaks the line.
-    A curve that is a single point (ReLU's) is a dot.
+
+def stable_line(ax: Axes, x: Any, y: Any, stable: Any, color: Any = "black", label: str | None = None) -> None:
+    """Draw a line through points (n,): solid where it is stable, dashed where it is not.
+
+    In the order of the line's parameter; NaN breaks it. A line that is a single point (ReLU's critical one) is a dot.
     """
-    x, y = np.asarray(curve.sigma_w, float), np.asarray(curve.sigma_b, float)
-    stable = np.asarray(curve.stable, bool)
+    x, y, stable = np.asarray(x, float), np.asarray(y, float), np.asarray(stable, bool)
     seen = np.isfinite(x) & np.isfinite(y)
     if not seen.any():
         return

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..interface.quantities import symbol
 from .canvas import axes_or_new
 
 
-def depth_scales(x: Any, result: Any, ax: Axes | None = None, xlabel: str = r"$\sigma_w$") -> Axes:
+def depth_scales(x: Any, result: Any, ax: Axes | None = None, xlabel: str = symbol("sigma_w")) -> Axes:
     """Draw xi_c, xi_q and |xi_grad|, in layers, against `x` (n,) on a log scale; returns the Axes.
 
     `result` is a `meanfield.fixed_point` over n values, with `xi_c`, `xi_q`, `xi_grad` each (n,). Where gradients
@@ -25,8 +26,8 @@ def depth_scales(x: Any, result: Any, ax: Axes | None = None, xlabel: str = r"$\
     ax = axes_or_new(ax)
     x, grad = np.asarray(x, float), np.asarray(result.xi_grad, float)
     curves = [
-        (result.xi_c, "black", "-", r"$\xi_c$"),
-        (result.xi_q, "C0", "-", r"$\xi_q$"),
+        (result.xi_c, "black", "-", symbol("xi_c")),
+        (result.xi_q, "C0", "-", symbol("xi_q")),
         (np.where(grad > 0, grad, np.nan), "C3", "-", r"$\xi_\nabla$, vanishing"),
         (np.where(grad < 0, -grad, np.nan), "C3", "--", r"$-\xi_\nabla$, exploding"),
     ]

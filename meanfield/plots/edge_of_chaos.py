@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
+from ..interface.quantities import symbol
 from .canvas import axes_or_new, critical_line
 
 
@@ -31,7 +32,7 @@ def edge_of_chaos(curves: Any, ax: Axes | None = None) -> Axes:
     colors = ["black"] if len(curves) == 1 else [cycle[i % len(cycle)] for i in range(len(curves))]
     for (name, curve), color in zip(curves.items(), colors, strict=True):
         critical_line(ax, curve, color=color, label=name)
-    ax.set(xlabel=r"$\sigma_w$", ylabel=r"$\sigma_b$", title="Edge of chaos")
+    ax.set(xlabel=symbol("sigma_w"), ylabel=symbol("sigma_b"), title="Edge of chaos")
     ax.set_ylim(bottom=0.0)
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize="small")

@@ -8,7 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 
-from .canvas import axes_or_new, cell_edges, critical_line
+from ..theory.diagram_axes import Axis, axis
+from ..theory.phase_diagram import PhaseDiagram
+from .canvas import axes_or_new, cell_edges, stable_line
 
 # Beyond a factor of 30 either way more colour says nothing, and one extreme cell would bleach the rest.
 _WIDEST = 1.5
@@ -17,11 +19,11 @@ _WIDEST = 1.5
 def phase_diagram(result: Any, ax: Axes | None = None) -> Axes:
     """Draw a phase diagram on `ax` (a new figure's where None) and return the Axes.
 
-    `result` is what `meanfield.phase_diagram` returns: `sigma_w` (n,), `sigma_b` (m,), `chi_1` (m, n), and
-    `critical_line`. Colour is log10(chi_1), centred at chi_1 = 1: red is chaotic, blue ordered. The critical line
-    comes from its own parametrization, not from the cells (but for a `LeafDiagram`, where it is their contour): solid
-    where it is stable in the variance (chi_q < 1),
-    dashed where it is not. Cells without a number (chi_1 is NaN) are hatched; chi_1 = 0 and inf take the end colours.
+    `result` is what `meanfield.phase_diagram` returns, or has `sigma_w` (n,), `sigma_b` (m,), `chi_1` (m, n),
+    `activation` and a `critical_line`. Colour is log10(chi_1), centred at chi_1 = 1: red is chaotic, blue ordered. The
+    critical line of a fully connected network comes from its own parametrization, solid where it is stable in the
+    variance (chi_q < 1), dashed where it is not; of another block it is the contour of the cells. Cells without a
+    number (chi_1 is NaN) are hatched; chi_1 = 0 and inf take the end colours.
 
     >>> from types import SimpleNamespace as Result
     >>> from matplotlib.figure import Figure
@@ -37,8 +39,8 @@ def phase_diagram(result: Any, ax: Axes | None = None) -> Axes:
     finite = np.abs(colour[np.isfinite(colour)])
     # A few extreme cells in a corner take the end colour, so that the rest is not washed out.
     half = float(np.clip(np.percentile(finite, 98) if finite.size else 0.0, 0.05, _WIDEST))
-    axes, labels = _axes_of(result)
-    x, y = (cell_edges(values) for values in axes)
+    across, along = _axes_of(result)
+    x, y = cell_edges(across.values), cell_edges(along.values)
 
     # The hatch is the Axes' own ground: masked cells let it through, whatever the shape of their region.
     ax.patch.set(facecolor="0.93", hatch="///", edgecolor="0.6")
@@ -47,25 +49,32 @@ def phase_diagram(result: Any, ax: Axes | None = None) -> Axes:
     mesh = ax.pcolormesh(x, y, shown, cmap="RdBu_r", norm=CenteredNorm(0.0, half), rasterized=True)
     _colour_bar(ax, mesh, colour, half)
 
-    if getattr(result, "critical_line", None) is not None:
-        critical_line(ax, result.critical_line, label=r"critical, $\chi_1 = 1$")
-    elif min(chi.shape) > 1 and np.nanmin(colour) < 0 < np.nanmax(colour):
-        ax.contour(*axes, shown, [0.0], colors="black", linewidths=1.8)
-        ax.plot([], [], color="black", lw=1.8, label=r"critical, $\chi_1 = 1$")
-    ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel=labels[0], ylabel=labels[1])
-    name = getattr(result, "activation", None)
-    ax.set_title(f"Phase diagram of {name}" if name else "Phase diagram")
+    _critical_line(ax, result, across, along, shown)
+    ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel=across.label, ylabel=along.label)
+    ax.set_title(f"Phase diagram of {result.activation}" if result.activation else "Phase diagram")
     _legend(ax, hatched=bool(np.isnan(chi).any()))
     return ax
 
 
-def _axes_of(result: Any) -> tuple[list[np.ndarray], list[str]]:
-    """The values along x and y, and what the axes are called: two sigmas, or the leaves of a `LeafDiagram`."""
-    if hasattr(result, "x_leaf"):
-        known = {"sigma_w": r"$\sigma_w$", "sigma_b": r"$\sigma_b$", "gamma": r"$\gamma$"}
-        names = [known.get(name, name) for name in (result.x_leaf, result.y_leaf)]
-        return [np.asarray(result.x), np.asarray(result.y)], names
-    return [np.asarray(result.sigma_w), np.asarray(result.sigma_b)], [r"$\sigma_w$", r"$\sigma_b$"]
+def _axes_of(result: Any) -> tuple[Axis, Axis]:
+    """The axes along x and y."""
+    if isinstance(result, PhaseDiagram):
+        return result.x_axis, result.y_axis
+    return axis("sigma_w", np.asarray(result.sigma_w)), axis("sigma_b", np.asarray(result.sigma_b))
+
+
+def _critical_line(ax: Axes, result: Any, across: Axis, along: Axis, shown: np.ma.MaskedArray) -> None:
+    """The line from its own parametrization where the result has one, else the contour of the cells `shown`."""
+    label = r"critical, $\chi_1 = 1$"
+    if result.critical_line is not None:
+        line = result.critical_line
+        places = [line.sigma_w, line.sigma_b]
+        if across.leaf.rpartition(".")[2] == "sigma_b":
+            places.reverse()
+        stable_line(ax, *places, line.stable, label=label)
+    elif min(shown.shape) > 1 and shown.min() < 0 < shown.max():
+        ax.contour(across.values, along.values, shown, [0.0], colors="black", linewidths=1.8)
+        ax.plot([], [], color="black", lw=1.8, label=label)
 
 
 def _colour_bar(ax: Axes, mesh: Any, colour: np.ndarray, half: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..interface.quantities import symbol
 from .canvas import axes_or_new
 
 _MARKS = "osD^vP*Xphd<>"
@@ -36,7 +37,7 @@ def schemes(result: Any, ax: Axes | None = None) -> Axes:
         mark = _MARKS[i % len(_MARKS)]
         ax.scatter(*point, s=64, marker=mark, linewidth=1.4, zorder=5, clip_on=False, label=label, **look)
     if not ax.get_xlabel():
-        ax.set(xlabel=r"$\sigma_w$", ylabel=r"$\sigma_b$")
+        ax.set(xlabel=symbol("sigma_w"), ylabel=symbol("sigma_b"))
     ax.set_title(f"Initialization schemes, {result.activation}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize="x-small", frameon=False, ncols=2)
     return ax

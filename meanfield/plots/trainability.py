@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..interface.arguments import one_of
+from ..interface.quantities import symbol
 from .canvas import axes_or_new, cell_edges
 
 __all__ = ["trainability"]
@@ -32,7 +33,7 @@ def trainability(
     _depth_scales(ax, result, multiples)
     _divergence(ax, result)
     sweep = result.sweep
-    ax.set_xlabel(r"$\sigma_w$")
+    ax.set_xlabel(symbol("sigma_w"))
     ax.set_ylabel("depth (layers)")
     title = f"{sweep.phi().name}, width {sweep.width}, $\\sigma_b$ = {sweep.sigma_b:.3g}, {sweep.steps} steps"
     ax.set_title(title, fontsize="medium")

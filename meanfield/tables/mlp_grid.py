@@ -1,16 +1,13 @@
 """Many (sigma_w, sigma_b) at once, from one activation's table: the fast path of phase diagrams.
 
-V(q) = sigma_w^2 M(q) + sigma_b^2 with one M for all points, so that q* solves H(q) = q - sigma_w^2 M(q) = sigma_b^2.
-For each sigma_w, H on the scan grid tells between which of its points each sigma_b^2 is crossed: every fixed point of
-every point of the diagram, from one sorted search. Newton's method on the table ends it. Where rounding or the table
-could hide or feign a crossing, or several meet an M that falls, points are told apart and left to the general solver.
-Pairs follow piece by piece of the pair table: points of one piece side by side, one matrix product and one polynomial
-give c*.
+V(q) = sigma_w^2 M(q) + sigma_b^2 with one M for all points: `crossings` tells where its fixed points are, and Newton's
+method on the table ends the search. Where rounding or the table could hide or feign a crossing, or several meet an M
+that falls, points are told apart and left to the general solver. Pairs follow piece by piece of the pair table: points
+of one piece side by side, one matrix product and one polynomial give c*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,11 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..interface.devices import over_devices
-from ..interface.precision import local_devices
+from ..interface.labels import Phase, Status
+from ..interface.numbers import Numbers
 from ..solvers.fixed_variance import Variances
 from ..solvers.roots import MOST_ROOTS
-from .moment_table import MomentTable, Table
+from .atlas import Atlas
+from .chunks import fetch, in_chunks
+from .crossings import DOUBT, Crossings, crossings, stable_order
+from .moment_polynomials import MomentTable
+from .moment_table import Table
 from .pair_panel import FINEST, NODES, horner, powers
 
 ROWS = 8192
@@ -31,87 +32,32 @@ ROWS = 8192
 BLOCK, BLOCKS = 64, 128
 """Pairs of one piece of the table side by side, and such blocks in a compiled chunk."""
 _NEWTON, _STEPS = 3, 40
-# Closer to a crossing than this, relative to q, the scan does not trust the table.
-_DOUBT = 1e-10
-
-
-class Pending(NamedTuple):
-    """Results on their way, in pieces of one size, of which the first `count` rows are wanted."""
-
-    pieces: list
-    count: int
-
-
-def in_chunks(compute: Callable, size: int, *columns: np.ndarray) -> Pending:
-    """compute(*columns) in pieces of one size, so that one program serves every grid; not waited for.
-
-    Where the size is a multiple of the number of devices, the rows of a piece are spread over them.
-    """
-    count = len(columns[0])
-    devices = local_devices()
-    spread = over_devices(devices) if size % len(devices) == 0 else None
-    pieces = []
-    for start in range(0, max(count, 1), size):
-        piece = [_filled(c[start : start + size], size) for c in columns]
-        pieces.append(compute(*(piece if spread is None else jax.device_put(piece, spread))))
-    return Pending(pieces, count)
-
-
-def _filled(column: np.ndarray, size: int) -> np.ndarray:
-    rest = [(0, size - len(column))] + [(0, 0)] * (column.ndim - 1)
-    return np.pad(column, rest, mode="edge" if len(column) else "constant") if rest[0][1] else column
-
-
-def fetch(pending: Pending) -> Any:
-    """What `in_chunks` computes, as writable NumPy arrays."""
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[: pending.count], *pending.pieces)
 
 
 class Points(NamedTuple):
     """Points of the diagram, flattened [sigma_b, sigma_w]: what one input decides, and where its pairs are looked up.
 
-    y : arcsinh(sqrt(q) / scale) in units of a panel's height; r : see `table`, NaN where chi_1 < 1
+    y : arcsinh(sqrt(q) / scale) in units of a panel's height; r : see `moment_table`, NaN where chi_1 < 1
     """
 
     one: Variances
-    y: np.ndarray
-    r: np.ndarray
-
-
-class _Crossings(NamedTuple):
-    """Fixed points before they are found, ascending in q within each point of the diagram; arrays (k,).
-
-    point : index into the flattened [sigma_b, sigma_w]; step : the interval of the scan grid; place : a first guess
-    in [-1, 1] of where in it; rising : whether H rises there; doubtful : (points,)
-    """
-
-    point: np.ndarray
-    step: np.ndarray
-    place: np.ndarray
-    rising: np.ndarray
-    doubtful: np.ndarray
+    y: Numbers
+    r: Numbers
 
 
 def points(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> tuple[Points, np.ndarray]:
     """Every point of the grid by the table, and which of them need the general solver."""
     shape = sigma_b.size, sigma_w.size
     w_var, b_var = (np.broadcast_to(a, shape).ravel() for a in (sigma_w**2, sigma_b[:, None] ** 2))
-    cross = _crossings(table, sigma_w**2, sigma_b**2)
+    cross = crossings(table, sigma_w**2, sigma_b**2)
     solve = partial(_solve, table.moments, table.unit)
-    columns = w_var[cross.point], b_var[cross.point], cross.step, cross.place, cross.rising
-    at = fetch(in_chunks(solve, ROWS, *columns))
+    at = fetch(in_chunks(solve, ROWS, w_var[cross.point], b_var[cross.point], cross.step, cross.place, cross.rising))
     excess = w_var * table.second_moment(q0) + b_var - q0
-    up = excess > 0
-    # Where a rising V takes the iteration: the smallest fixed point above q0 if V(q0) > q0, else the largest below.
-    reached = np.full(w_var.size, -1)
-    entries = np.arange(cross.point.size)
-    grows = up[cross.point]
-    above, below = grows & (at.q > q0), ~grows & (at.q < q0)
-    reached[cross.point[above][::-1]] = entries[above][::-1]
-    reached[cross.point[below]] = entries[below]
+    reached = _reached(cross, at.q, excess > 0, q0)
     found = reached >= 0
-    rests = ~found & ~up & (b_var == 0) & (table.moments.at_zero == 0)
-    hard = cross.doubtful | (~found & ~up & ~rests) | (np.abs(excess) <= _DOUBT * q0)
+    stays_down = ~found & (excess <= 0)
+    rests = stays_down & (b_var == 0) & (table.moments.at_zero == 0)
+    hard = cross.doubtful | (stays_down & ~rests) | (np.abs(excess) <= DOUBT * q0)
     hard[cross.point[~at.converged]] = True
     if not table.rising:
         # d ln M / d ln q >= -1/2 for any activation, so that an only fixed point is reached from everywhere; a V that
@@ -120,49 +66,15 @@ def points(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) ->
     return _points(cross, at, reached, rests, w_var * table.slope_at_zero), hard
 
 
-def _crossings(table: Table, w_var: np.ndarray, b_var: np.ndarray) -> _Crossings:
-    q = table.moments.grid
-    # Without weights V is sigma_b^2, infinite moments or not.
-    needed = q - w_var[:, None] * np.where(w_var[:, None] > 0, table.scan, 0.0)
-    order = np.argsort(b_var)
-    ranked = b_var[order]
-    lower, upper = (_ranks(ranked, needed + s * _DOUBT * q, side) for s, side in ((-1, "left"), (1, "right")))
-    doubtful = np.zeros((b_var.size, w_var.size), bool)
-    _, column, row = _spread(lower, upper)
-    doubtful[order[row], column] = True
-    step, column, row = _spread(np.minimum(upper[:, 1:], upper[:, :-1]), np.maximum(upper[:, 1:], upper[:, :-1]))
-    first = needed[column, step]
-    rise = needed[column, step + 1] - first
-    # A rise of 0 is one of rounding, and doubtful already.
-    share = (ranked[row] - first) / np.where(rise == 0, 1.0, rise)
-    point = order[row] * w_var.size + column
-    # Steps of one point ascend already.
-    ascending = _order(point, doubtful.size)
-    place = np.clip(2 * share - 1, -1.0, 1.0)
-    return _Crossings(*(a[ascending] for a in (point, step, place, rise > 0)), doubtful.ravel())
-
-
-def _ranks(ranked: np.ndarray, values: np.ndarray, side: str) -> np.ndarray:
-    """np.searchsorted, where most values lie outside."""
-    inside = (values >= ranked[0]) & (values <= ranked[-1])
-    found = np.where(values > ranked[-1], ranked.size, 0)
-    found[inside] = np.searchsorted(ranked, values[inside], side)
-    return found
-
-
-def _order(numbers: np.ndarray, below: int) -> np.ndarray:
-    """A stable argsort of integers from 0 and below a bound; NumPy's is ten times faster where they are short."""
-    return np.argsort(numbers.astype(np.uint16) if below <= 2**16 else numbers, kind="stable")
-
-
-def _spread(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(step, column, row) of every row in [first, last) of arrays (columns, steps)."""
-    column, step = np.nonzero(last > first)
-    low = first[column, step]
-    count = last[column, step] - low
-    start = np.cumsum(count) - count
-    row = np.arange(count.sum()) + np.repeat(low - start, count)
-    return np.repeat(step, count), np.repeat(column, count), row
+def _reached(cross: Crossings, q: np.ndarray, up: np.ndarray, q0: float) -> np.ndarray:
+    """The crossing that a rising V takes the iteration to, -1 where none: the next above q0 if V(q0) > q0, or below."""
+    reached = np.full(up.size, -1)
+    entries = np.arange(cross.point.size)
+    grows = up[cross.point]
+    above, below = grows & (q > q0), ~grows & (q < q0)
+    reached[cross.point[above][::-1]] = entries[above][::-1]
+    reached[cross.point[below]] = entries[below]
+    return reached
 
 
 class _At(NamedTuple):
@@ -224,7 +136,8 @@ def _solve(
     error = w_var * jnp.asarray(table.error)[step] * second + 4 * eps * (w_var * second + b_var)
     q_error = error / jnp.maximum(jnp.abs(1 - chi_q), eps)
     chi_error = 8 * eps * (1 + chi_1) + jnp.abs(w_var * slope_growth / stretch) * q_error
-    side = jnp.where(jnp.abs(chi_1 - 1) <= chi_error, 1, jnp.where(chi_1 < 1, 0, 2)).astype(jnp.int8)
+    side = jnp.where(chi_1 < 1, Phase.ORDERED.code, Phase.CHAOTIC.code)
+    side = jnp.where(jnp.abs(chi_1 - 1) <= chi_error, Phase.CRITICAL.code, side)
     y, r = looked_up(unit, w_var, b_var, q, chi_1, table.mean_at(t, step))
     return _At(q, chi_1, chi_q, q_error, y, r, side, found.converged)
 
@@ -236,7 +149,7 @@ def looked_up(unit: tuple, w_var: Array, b_var: Array, q: Array, chi_1: Array, m
     return jnp.arcsinh(jnp.sqrt(q) / scale) / height, jnp.sqrt((chi_1 - 1) / (chi_1 - 1 + c_zero))
 
 
-def _points(cross: _Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, at_zero: np.ndarray) -> Points:
+def _points(cross: Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, at_zero: np.ndarray) -> Points:
     """From fixed points to points of the diagram, `all_q` as wide as it must be; at_zero is the limit of chi_1 at 0."""
     found = reached >= 0
     everywhere = bool(found.all())
@@ -255,14 +168,15 @@ def _points(cross: _Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, 
     place = cross.point * most + rank
     every[0][place], every[1][place] = at.q, at.chi_q
     all_q, all_chi_q = every.reshape(2, found.size, most)[..., :MOST_ROOTS]
-    side = np.where(np.abs(at_zero - 1) <= 1e-15, 1, np.where(at_zero < 1, 0, 2))
-    phase = pick(at.side, side, 3)
+    side = np.where(at_zero < 1, Phase.ORDERED.code, Phase.CHAOTIC.code)
+    side = np.where(np.abs(at_zero - 1) <= 1e-15, Phase.CRITICAL.code, side)
+    phase = pick(at.side, side, Phase.UNBOUNDED.code)
     one = Variances(
         q_star=pick(at.q, 0.0, np.inf),
         q=pick(at.q, 0.0, 1.0),
-        status=np.where(found, 0, np.where(rests, 1, 3)).astype(np.int8),
+        status=np.where(found, Status.CONVERGED.code, np.where(rests, Status.ZERO.code, Status.DIVERGES.code)),
         phase=phase,
-        chaotic=found & (phase == 2),
+        chaotic=found & (phase == Phase.CHAOTIC.code),
         chi_1=pick(at.chi_1, at_zero, np.nan),
         chi_q=pick(at.chi_q, at_zero, np.nan),
         q_error=pick(at.q_error, 0.0, 0.0),
@@ -272,20 +186,22 @@ def _points(cross: _Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, 
     return Points(one, *(pick(of, np.nan, np.nan) for of in (at.y, at.r)))
 
 
-def pairs(table: Table, y: np.ndarray, r: np.ndarray, above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """1 - c* and chi_c of chaotic points (n,), `above` being chi_1 - 1; NaN where the table has no panel."""
+def panels_needed(table: Table, y: Numbers) -> set[int]:
+    """The panels of the table that pairs at y are in."""
+    return set(np.flatnonzero(np.bincount(table.floor(y), minlength=1)).tolist())
+
+
+def pairs(table: Table, atlas: Atlas, y: Numbers, r: Numbers, above: Numbers) -> tuple[np.ndarray, np.ndarray]:
+    """1 - c* and chi_c of chaotic points (n,), `above` being chi_1 - 1; NaN where the atlas has no panel."""
     e, chi_c = np.full((2, y.size), np.nan)
-    panel = table.floor(y)
-    atlas = table.atlas(np.flatnonzero(np.bincount(panel)).tolist())
-    piece = atlas.piece[panel, np.minimum((r * FINEST).astype(int), FINEST - 1)]
+    piece = atlas.piece[table.floor(y), np.minimum((r * FINEST).astype(int), FINEST - 1)]
     known = np.flatnonzero(piece >= 0)
     if not known.size:
         return e, chi_c
     slots, of = _blocks(piece[known], len(atlas.corners))
     slots = known[slots]
-    pieces = in_chunks(partial(_pairs, table.power), BLOCKS, atlas.coefficients[of], atlas.corners[of],
-                       y[slots], r[slots], above[slots])  # fmt: skip
-    e[slots], chi_c[slots] = fetch(pieces)
+    columns = atlas.coefficients[of], atlas.corners[of], y[slots], r[slots], above[slots]
+    e[slots], chi_c[slots] = fetch(in_chunks(partial(_pairs, table.power), BLOCKS, *columns))
     return e, chi_c
 
 
@@ -294,7 +210,7 @@ def _blocks(piece: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
 
     The indices of the points, (blocks, BLOCK), and the piece of each block.
     """
-    order = _order(piece, pieces)
+    order = stable_order(piece, pieces)
     count = np.bincount(piece, minlength=pieces)
     blocks = -(-count // BLOCK)
     of = np.repeat(np.arange(pieces), blocks)

@@ -12,18 +12,17 @@ rho = (1 - c*) (1 - r^2) / (c* r^2p), smooth and positive from end to end (p is 
 where a kink makes it begin as its square root): 1 - c* keeps its digits near criticality, and c* near 0. Beside it the
 deficit at c* in units of its mean, which gives chi_c. Both are polynomials on pieces of r, halved until these resolve
 them. They come from the deficit over v or v^2, as it begins, with v = arcsinh(k t) / arcsinh(k pi/2), t the pair's
-angle and k = sqrt(q) / scale, which stretches the layer at small angles; there are as many angles as its coefficients
-ask for.
+angle and k = sqrt(q) / scale, which stretches the layer at small angles; the number of angles follows the decay of the
+coefficients.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
-from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -31,15 +30,15 @@ import numpy as np
 from jax import Array, lax
 
 from ..gaussian.activation import Activation
-from ..gaussian.closed_forms import ClosedForms, Moments
-from ..gaussian.moments import Samples, moments, sampled
+from ..gaussian.moments import moments, sampled
 from ..gaussian.pairs import covariance
 from ..gaussian.second_derivative import slope_jumps
 from ..gaussian.slope_deficit import deficit
 from ..interface.precision import in_float64
 from ..solvers.fixed_variance import scan_grid
+from .atlas import Atlas, side_by_side
+from .moment_polynomials import NODES_OF_STEP, Known, interpolated
 from .pair_panel import (
-    FINEST,
     NODES,
     RESOLVED,
     Deficit,
@@ -51,108 +50,21 @@ from .pair_panel import (
     rising_power,
     solve_panel,
     tail_of,
-    to_powers,
 )
+from .sampled_moments import moments_of_samples
 
-_LOCAL = 10
+T = TypeVar("T")
+
 _TOP = 20.0
 _ANGLES = (32, 48, 80, 112)
 _TOGETHER = 512
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class MomentTable(ClosedForms):
-    """One-dimensional moments, as polynomials in log q between the variances of the scan grid.
-
-    grid (steps + 1,); centre and half (steps,): q = centre exp(half t) for t in [-1, 1]; mean, second, slope, spread:
-    coefficients (nodes, steps) of powers of t, `second` of E[phi^2] / (q + phi(0)^2) and `spread` of
-    Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative error of the second moment.
-    """
-
-    grid: Any
-    centre: Any
-    half: Any
-    mean: Any
-    second: Any
-    slope: Any
-    spread: Any
-    error: Any
-    at_zero: Any
-
-    def step_of(self, q: Array) -> Array:
-        """The interval of the grid that q is in."""
-        return jnp.clip(
-            jnp.searchsorted(jnp.asarray(self.grid), lax.stop_gradient(q), side="right") - 1, 0, len(self.error) - 1
-        )
-
-    def place(self, q: Array, step: Array) -> Array:
-        """q's place in its interval, in [-1, 1] to rounding; what is off the grid is put at its end."""
-        centre, half = (jnp.asarray(of)[step] for of in (self.centre, self.half))
-        # Not the place is clipped: at the end of an interval that would hide half of its slope.
-        return jnp.log(jnp.clip(q, self.grid[0], self.grid[-1]) / centre) / half
-
-    def variance_and_second(self, t: Array, step: Array) -> tuple[Array, Array]:
-        """q and E[phi^2] at places in intervals."""
-        q = jnp.asarray(self.centre)[step] * jnp.exp(jnp.asarray(self.half)[step] * t)
-        return q, self._at(self.second, t, step) * (q + self.at_zero**2)
-
-    def mean_at(self, t: Array, step: Array) -> Array:
-        """E[phi]."""
-        return self._at(self.mean, t, step)
-
-    def slope_at(self, t: Array, step: Array) -> Array:
-        """E[phi'^2]."""
-        return self._at(self.slope, t, step)
-
-    def spread_at(self, t: Array, step: Array) -> Array:
-        """Var[phi'] / E[phi'^2], the deficit of the slope at c = 0."""
-        return self._at(self.spread, t, step)
-
-    def _at(self, coefficients: Any, t: Array, step: Array) -> Array:
-        return horner(jnp.asarray(coefficients)[:, step], t)
-
-    def moments(self, phi: Any, q: Array) -> Moments:
-        """`Moments` at variance q."""
-        step = self.step_of(q)
-        t = self.place(q, step)
-        second = self._at(self.second, t, step) * (q + self.at_zero**2)
-        return Moments(self.mean_at(t, step), second, self.slope_at(t, step), jnp.asarray(self.error)[step] * second)
-
-
-class Atlas(NamedTuple):
-    """Panels of c*, side by side.
-
-    panels       : which these are
-    piece        : (all panels, FINEST) the number of the piece of each panel and r; -1 where there is none
-    corners      : (pieces, 3) the panel of each piece, and its ends in r
-    coefficients : (pieces, 2 * NODES in r, NODES in y), as in `PairPanel`
-    """
-
-    panels: frozenset[int]
-    piece: np.ndarray
-    corners: np.ndarray
-    coefficients: np.ndarray
-
-
-def side_by_side(panels: dict[int, PairPanel | None], count: int) -> Atlas:
-    """The atlas of some of `count` panels; None stands for one that polynomials do not resolve."""
-    piece = np.full((count, FINEST), -1, np.int16)
-    corners, coefficients = [np.zeros((0, 3))], [np.zeros((0, 2 * NODES, NODES))]
-    first = 0
-    for n, panel in panels.items():
-        if panel is None:
-            continue
-        lo, hi = panel.edges[:-1], panel.edges[1:]
-        piece[n] = first + np.repeat(np.arange(lo.size), ((hi - lo) * FINEST).astype(int))
-        corners.append(np.stack([np.full(lo.size, n), lo, hi], 1))
-        coefficients.append(panel.coefficients.reshape(lo.size, 2 * NODES, NODES))
-        first += lo.size
-    return Atlas(frozenset(panels), piece, np.concatenate(corners), np.concatenate(coefficients))
-
-
 class Table:
-    """The table of one activation; pair panels are computed when they are first asked for."""
+    """The table of one activation; panels of pairs are computed when they are first asked for.
+
+    Panels are filled by one call at a time, which waits for all of them; what two callers compute twice is the same.
+    """
 
     def __init__(self, phi: Activation) -> None:
         self.phi, grid = phi, scan_grid(np.float64)
@@ -161,11 +73,11 @@ class Table:
         y = self.height * (np.arange(round(_TOP / self.height))[:, None] + (1 + chebyshev(NODES)[0]) / 2)
         self.q = (phi.scale * np.sinh(y)) ** 2
         centre, half = np.sqrt(grid[:-1] * grid[1:]), np.log(grid[1:] / grid[:-1]) / 2
-        local = centre[:, None] * np.exp(half[:, None] * chebyshev(_LOCAL)[0])
+        local = centre[:, None] * np.exp(half[:, None] * chebyshev(NODES_OF_STEP)[0])
         at_zero, scan, within, in_panels = _known(phi, np.zeros(1), grid, local, self.q)
         self.slope_at_zero = float(at_zero.slope[0])
         self.scan, self.spread = scan.second, in_panels.spread
-        self.moments = _interpolated(grid, centre, half, local, within, np.sqrt(at_zero.second[0]))
+        self.moments = interpolated(grid, centre, half, local, within, np.sqrt(at_zero.second[0]))
         # A saturated E[phi^2] rises by less than its rounding; one that is infinite stays so.
         known = self.scan[np.isfinite(self.scan)]
         self.rising = bool(np.all(np.diff(known) >= -16 * np.finfo(float).eps * known[1:]))
@@ -173,8 +85,7 @@ class Table:
         self.order = 1 if np.any(np.asarray(slope_jumps(phi, jnp.float64))) else 2
         self.power = rising_power(self.order)
         self._pairs: dict[int, PairPanel | None] = {}
-        self._deficits_of: dict[int, Deficit | None] = {}
-        self._filling, self._drawing = [Lock() for _ in self.q], Lock()
+        self._deficits: dict[int, Deficit | None] = {}
         self._atlas = side_by_side({}, len(self.q))
         self.is_warm = False
 
@@ -191,48 +102,32 @@ class Table:
 
     def panel_of(self, q: np.ndarray) -> np.ndarray:
         """Which panel each variance falls into."""
-        return self.floor(self.y_of(q))
-
-    def y_of(self, q: np.ndarray) -> np.ndarray:
-        """y at variances q, in units of a panel's height."""
-        return np.arcsinh(np.sqrt(q) / self.phi.scale) / self.height
+        return self.floor(np.arcsinh(np.sqrt(q) / self.phi.scale) / self.height)
 
     def floor(self, y: np.ndarray) -> np.ndarray:
-        """The panel of each y."""
+        """The panel of each y, which is in units of a panel's height."""
         return np.clip(y.astype(int), 0, len(self.q) - 1)
+
+    def deficits(self, panels: Iterable[int]) -> list[Deficit | None]:
+        """The deficit of the slope in each panel; None where polynomials do not resolve it."""
+        return _looked_up(self._deficits, self._resolved, panels)
 
     def pairs(self, panel: int) -> PairPanel | None:
         """The pair panel of a panel; None where polynomials do not resolve it."""
-        deficit = self.deficit(panel)
-        with self._filling[panel]:
-            if panel not in self._pairs:
-                self._pairs[panel] = None if deficit is None else solve_panel(deficit)
-            return self._pairs[panel]
+        return _looked_up(self._pairs, self._solved, [panel])[0]
 
-    def deficit(self, panel: int) -> Deficit | None:
-        """The deficit of the slope in a panel; None where polynomials do not resolve it."""
-        with self._filling[panel]:
-            if panel not in self._deficits_of:
-                self._deficits_of[panel] = self._resolved(panel)
-            return self._deficits_of[panel]
-
-    def atlas(self, panels: list[int]) -> Atlas:
-        """All panels of c* solved so far, these among them.
-
-        Missing ones are filled several at a time; the very first alone, since it compiles what the others use.
-        """
-        missing = [n for n in panels if n not in self._atlas.panels]
-        if not missing:
-            return self._atlas
-        alone = 0 if self._pairs else 1
-        for n in missing[:alone]:
-            self.pairs(n)
-        if missing[alone:]:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(in_float64(self.pairs), missing[alone:]))
-        with self._drawing:
+    def atlas(self, panels: Iterable[int]) -> Atlas:
+        """All panels of c* solved so far, these among them."""
+        wanted = frozenset(panels)
+        if not wanted <= self._atlas.panels:
+            self.deficits(wanted)
+            _looked_up(self._pairs, self._solved, wanted)
             self._atlas = side_by_side(dict(self._pairs), len(self.q))
-            return self._atlas
+        return self._atlas
+
+    def _solved(self, panel: int) -> PairPanel | None:
+        (known,) = self.deficits([panel])
+        return None if known is None else solve_panel(known)
 
     def _resolved(self, panel: int) -> Deficit | None:
         at_end = self.spread[panel][:, None]
@@ -247,7 +142,7 @@ class Table:
             nodes, matrix = chebyshev(angles)
             v = (1 + nodes) / 2
             e = 2 * np.sin(np.sinh(v * np.arcsinh(stretch[:, None] * np.pi / 2)) / stretch[:, None] / 2) ** 2
-            local = self._deficits(panel, e) / at_end / v**self.order @ matrix.T
+            local = self._at_gaps(panel, e) / at_end / v**self.order @ matrix.T
             asked = min(coefficients_needed(local.T), _ANGLES[-1])
             if asked <= angles:
                 break
@@ -257,7 +152,7 @@ class Table:
         columns = [mean_deficit(*column, self.order) / v**self.order for column in zip(local, stretch, e, strict=True)]
         return Deficit(local, np.stack(columns) @ matrix.T, stretch, self.order)
 
-    def _deficits(self, panel: int, e: np.ndarray) -> np.ndarray:
+    def _at_gaps(self, panel: int, e: np.ndarray) -> np.ndarray:
         """E[phi'^2] - E[phi' phi'] at the panel's variances and, for each, several e (NODES, angles)."""
         if self.phi.closed is None:
             return deficit(self.phi, self.q[panel], e)
@@ -265,61 +160,48 @@ class Table:
         return np.concatenate([np.asarray(p) for p in pieces], 1)
 
 
-class _Known(NamedTuple):
-    """`Moments`, and the variance of phi'."""
+def _looked_up(known: dict[int, T], compute: Callable[[int], T], keys: Iterable[int]) -> list[T]:
+    """The values of keys, missing ones computed several at a time; the very first alone, as it compiles for all."""
+    keys = list(keys)
+    missing = [key for key in keys if key not in known]
+    if missing and not known:
+        first, *missing = missing
+        known[first] = compute(first)
+    if len(missing) > 1:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            known.update(zip(missing, pool.map(in_float64(compute), missing), strict=True))
+    else:
+        known.update((key, compute(key)) for key in missing)
+    return [known[key] for key in keys]
 
-    mean: Array
-    second: Array
-    slope: Array
-    error: Array
-    spread: Array
 
-
-def _known(phi: Activation, *variances: np.ndarray) -> list[_Known]:
-    """What is known at arrays of variances, in pieces of one shape."""
-    samples = _sampled(phi, jnp.float64)
+def _known(phi: Activation, *variances: np.ndarray) -> list[Known]:
+    """What is known at arrays of variances."""
     q = np.concatenate([of.ravel() for of in variances])
-    pieces = np.pad(q, (0, -q.size % _TOGETHER), mode="edge").reshape(-1, _TOGETHER)
-    found = jax.tree.map(lambda *parts: np.concatenate(parts), *[_moments_of(samples, piece) for piece in pieces])
+    found = moments_of_samples(_samples(phi), q) if phi.closed is None else _closed_moments(phi, q)
     ends = np.cumsum([of.size for of in variances])
-    return [jax.tree.map(lambda a: a[end - of.size : end].reshape(of.shape), found)  # noqa: B023
-            for of, end in zip(variances, ends, strict=True)]  # fmt: skip
+    shapes = [(end - of.size, end, of.shape) for of, end in zip(variances, ends, strict=True)]
+    return [Known(*(a[lo:hi].reshape(shape) for a in found)) for lo, hi, shape in shapes]
 
 
-# One program in place of a dozen small ones.
-_sampled = jax.jit(sampled, static_argnums=1)
+def _samples(phi: Activation) -> Any:
+    return jax.tree.map(np.asarray, sampled(phi, jnp.float64).closed)
+
+
+def _closed_moments(phi: Activation, q: np.ndarray) -> Known:
+    """By closed forms, in pieces of one shape."""
+    pieces = np.pad(q, (0, -q.size % _TOGETHER), mode="edge").reshape(-1, _TOGETHER)
+    parts = [_piece_of_closed_moments(phi, piece) for piece in pieces]
+    return Known(*(np.concatenate(columns)[: q.size] for columns in zip(*parts, strict=True)))
 
 
 @jax.jit
-def _moments_of(phi: Activation, q: Array) -> _Known:
-    def one(q: Array) -> _Known:
+def _piece_of_closed_moments(phi: Activation, q: Array) -> tuple[Array, ...]:
+    def one(q: Array) -> tuple[Array, ...]:
         known = moments(phi, q)
-        if isinstance(phi.closed, Samples):
-            return _Known(*known, phi.closed.slope_variance(q))
-        return _Known(*known, known.slope - covariance(phi, q, q, jnp.ones_like(q)))
+        return *known, known.slope - covariance(phi, q, q, jnp.ones_like(q))
 
-    # More together would not fit the cache.
     return lax.map(one, q, batch_size=16)
-
-
-def _interpolated(
-    grid: np.ndarray, centre: np.ndarray, half: np.ndarray, q: np.ndarray, known: _Known, at_zero: np.float64
-) -> MomentTable:
-    """The moments as polynomials, from what is known at the Chebyshev nodes q (steps, nodes) of each step."""
-    finite = np.all(np.isfinite(known.second + known.slope), 1)
-    known = jax.tree.map(lambda part: np.where(finite[:, None], part, 1.0), known)
-    spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
-    parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
-    coefficients = [chebyshev(_LOCAL)[1] @ part.T for part in parts]
-    _, second, slope, _ = coefficients
-    # Where phi vanishes next to 0, so do its moments: at tiny q there is nothing to resolve.
-    tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.where(c[0] == 0, 1.0, np.abs(c[0])) for c in (second, slope)))
-    own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
-    # In powers of t: the steps are short, so that the coefficients fall too fast for these to cancel.
-    mean, second, slope, spread = (to_powers(_LOCAL) @ part for part in coefficients)
-    # A step in which a moment becomes infinite is one in which both are.
-    second[:, ~finite], slope[:, ~finite] = (np.where(np.arange(_LOCAL) == 0, np.inf, 0.0)[:, None] for _ in range(2))
-    return MomentTable(grid, centre, half, mean, second, slope, spread, tail + own, at_zero)
 
 
 @jax.jit

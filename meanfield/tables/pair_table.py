@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from ..gaussian.closed_forms import ClosedForms, Moments
-from .moment_table import MomentTable
+from .moment_polynomials import MomentTable
 from .pair_panel import NODES, polynomials
 
 

@@ -1,72 +1,45 @@
-"""Blocks whose activations go by their tables: a pair costs microseconds instead of a quadrature's milliseconds."""
+"""Blocks whose activations are read from their tables: a pair costs microseconds, by quadrature milliseconds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from ..blocks.block import Block
 from ..gaussian.activation import Activation
-from ..gaussian.closed_forms import ClosedForms, Moments
 from ..gaussian.moments import sampled
 from ..interface.precision import in_float64
 from .moment_table import only_moments, table_of
 from .pair_panel import NODES, chebyshev
 from .pair_table import PairTable
+from .visits import activations_of
 
 _MOST_PANELS = 24
 
 
-class _Range:
-    """The variances that an activation was asked for."""
-
-    def __init__(self) -> None:
-        self.low, self.high = np.inf, -np.inf
-
-    def note(self, q: Any) -> None:
-        self.low, self.high = min(self.low, float(np.min(q))), max(self.high, float(np.max(q)))
-
-
-_SEEN: dict[int, _Range] = {}
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Watched(ClosedForms):
-    """Moments that tell which variances they are asked for; `number` is the activation's place in its block."""
-
-    samples: Any
-    number: int = field(metadata={"static": True})
-
-    def moments(self, phi: Any, q: Array) -> Moments:
-        number = self.number
-        jax.debug.callback(lambda q: _SEEN[number].note(q), q)
-        return self.samples.moments(phi, q)
-
-
 @in_float64
-def tables_for(block: Block, visit: Callable[[Block], Any]) -> list[Activation] | None:
-    """Each activation of a block with its `PairTable`, for the variances that visit(block) makes a single input meet.
+def tables_for(block: Block, visit: Callable[[list[Activation]], np.ndarray]) -> list[Activation] | None:
+    """Each activation of a block with its `PairTable`, for the variances that the block asks it for.
 
-    None where a table does not serve: closed forms everywhere, value jumps, variances that polynomials do not resolve.
+    visit(activations) runs the block with these and returns what `visited` does, (..., activations, 2): the smallest
+    and largest variance, the leading axes being points and layers. None where a table does not serve: closed forms
+    everywhere, value jumps, variances that polynomials do not resolve, a block with a loop of its own inside.
     """
     parts = activations_of(block)
     if all(phi.closed is not None for phi in parts) or any(phi.has_steps for phi in parts):
         return None
-    _SEEN.clear()
-    _SEEN.update({i: _Range() for i in range(len(parts))})
-    watched = [replace(sampled(phi, jnp.float64), closed=_Watched(sampled(phi, jnp.float64).closed, i))
-               for i, phi in enumerate(parts)]  # fmt: skip
-    jax.block_until_ready(visit(with_activations(block, watched)))
-    jax.effects_barrier()
-    found = [phi if phi.closed is not None else _tabulated(phi, _SEEN[i]) for i, phi in enumerate(parts)]
-    return None if any(phi is None for phi in found) else found
+    try:
+        ranges = visit([sampled(phi, jnp.float64) for phi in parts])
+    except jax.errors.UnexpectedTracerError:
+        return None
+    low, high = (ranges[..., i].reshape(-1, len(parts)) for i in (0, 1))
+    ends = zip(parts, low.min(0), high.max(0), strict=True)
+    found = [phi if phi.closed is not None else _tabulated(phi, *range_) for phi, *range_ in ends]
+    known = [phi for phi in found if phi is not None]
+    return known if len(known) == len(found) else None
 
 
 @in_float64
@@ -78,34 +51,21 @@ def single_tables(block: Block) -> list[Activation] | None:
     return [phi if phi.closed is not None else table_of(phi).activation() for phi in parts]
 
 
-def with_activations(block: Block, activations: Sequence[Activation]) -> Block:
-    """The block with other activations, in the order of its pytree."""
-    following = iter(activations)
-    return jax.tree.map(lambda part: next(following) if _is_activation(part) else part, block, is_leaf=_is_activation)
-
-
-def activations_of(block: Block) -> list[Activation]:
-    """Every activation in a block, in the order of its pytree."""
-    return [part for part in jax.tree.leaves(block, is_leaf=_is_activation) if _is_activation(part)]
-
-
-def _is_activation(part: Any) -> bool:
-    return isinstance(part, Activation)
-
-
-def _tabulated(phi: Activation, seen: _Range) -> Activation | None:
+def _tabulated(phi: Activation, low: float, high: float) -> Activation | None:
+    """The activation's pairs at variances from low to high; None where polynomials do not resolve them."""
     table = table_of(phi)
-    if not (seen.low > 0 and np.isfinite(seen.high)):
+    if not (low > 0 and np.isfinite(high)):
         return None
-    first, last = (int(n) for n in table.panel_of(np.array([seen.low, seen.high])))
+    first, last = (int(n) for n in table.panel_of(np.array([low, high])))
     if last - first >= _MOST_PANELS:
         return None
-    deficits = [table.deficit(n) for n in range(first, last + 1)]
-    if any(d is None for d in deficits):
+    deficits = [d for d in table.deficits(range(first, last + 1)) if d is not None]
+    if len(deficits) <= last - first:
         return None
     over_q, angles = chebyshev(NODES)[1], max(d.local.shape[1] for d in deficits)
-    shares = [[np.pad(over_q @ part, ((0, 0), (0, angles - part.shape[1]))) for part in (d.local, d.mean)]
-              for d in deficits]  # fmt: skip
+    shares = [
+        [np.pad(over_q @ part, ((0, 0), (0, angles - part.shape[1]))) for part in (d.local, d.mean)] for d in deficits
+    ]
     place = (np.float64(x) for x in (first, table.height, phi.scale))
     pairs = PairTable(table.moments, np.swapaxes(shares, 0, 1), *place, order=table.order)
     return Activation(only_moments, closed=pairs, name="table")

@@ -19,8 +19,8 @@ from ..interface.result import Result
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import chi_perpendicular, solve_variance, variance
 from ..solvers.roots import MOST_ROOTS
+from .diagram_axes import check_kinks
 from .fixed_point import solve_by_state
-from .leaf_grid import check_kinks
 
 _SCAN, _ROUNDS = 97, 11
 _FOUND, _NONE, _LIMIT, _INVARIANT = range(4)

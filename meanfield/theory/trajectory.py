@@ -17,7 +17,8 @@ from ..interface.arguments import correlation, variances, whole
 from ..interface.precision import host_float64, is_traced
 from ..interface.result import Result
 from ..solvers.coupled_state import leaves_gaussian
-from ..tables.tabulated_block import tables_for, with_activations
+from ..tables.tabulated_block import tables_for
+from ..tables.visits import visited, widened, with_activations
 
 _STRETCH, _EXACT, _LONG = 32, 128, 2048
 
@@ -145,18 +146,25 @@ def _by_table(known: Block | None, block: Block, state: tuple) -> tuple[Block | 
 
 
 def _tabulated(block: Block, kernel: Kernel) -> Block | None:
-    tables = tables_for(block, lambda watched: _alone_along(watched, kernel.replace(gap=None), length=_LONG))
+    alone = kernel.replace(gap=None)
+    tables = tables_for(block, lambda samples: _alone_along(samples, block, alone, length=_LONG))
     return None if tables is None else with_activations(block, tables)
 
 
 @host_float64(static=("length",))
-def _alone_along(block: Block, kernel: Kernel, *, length: int) -> Any:
-    """The variances of single inputs (P,) over `length` layers."""
+def _alone_along(samples: list, block: Block, kernel: Kernel, *, length: int) -> Array:
+    """The variances that single inputs (P,) ask each activation for over `length` layers: (P, activations, 2)."""
+    block = with_activations(block, samples)
 
-    def one(kernel: Kernel) -> Kernel:
-        return lax.scan(lambda k, _: (block(k).as_arrays(), None), block(kernel).as_arrays(), length=length)[0]
+    def one(kernel: Kernel) -> Array:
+        def layer(carry: tuple[Kernel, Array], _: None) -> tuple[tuple[Kernel, Array], None]:
+            after, here = visited(block, lambda watched: watched(carry[0]).as_arrays())
+            return (after, widened(carry[1], here)), None
 
-    return lax.map(one, jax.tree.map(jnp.asarray, kernel.replace(equal=True))).q1
+        first = visited(block, lambda watched: watched(kernel).as_arrays())
+        return lax.scan(layer, first, length=length)[0][1]
+
+    return lax.map(one, jax.tree.map(jnp.asarray, kernel.replace(equal=True)))
 
 
 @host_float64(static=("length",))

@@ -1,0 +1,44 @@
+"""Many points by one compiled program, in pieces of one size spread over the local devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..interface.devices import over_devices
+from ..interface.precision import local_devices
+
+
+class Pending(NamedTuple):
+    """Results on their way, in pieces of one size, of which the first `count` rows are wanted."""
+
+    pieces: list
+    count: int
+
+
+def in_chunks(compute: Callable, size: int, *columns: np.ndarray) -> Pending:
+    """compute(*columns) in pieces of one size, so that one program serves every grid; not waited for.
+
+    Where the size is a multiple of the number of devices, the rows of a piece are spread over them.
+    """
+    count = len(columns[0])
+    devices = local_devices()
+    spread = over_devices(devices) if size % len(devices) == 0 else None
+    pieces = []
+    for start in range(0, max(count, 1), size):
+        piece = [_filled(c[start : start + size], size) for c in columns]
+        pieces.append(compute(*(piece if spread is None else jax.device_put(piece, spread))))
+    return Pending(pieces, count)
+
+
+def _filled(column: np.ndarray, size: int) -> np.ndarray:
+    rest = [(0, size - len(column))] + [(0, 0)] * (column.ndim - 1)
+    return np.pad(column, rest, mode="edge" if len(column) else "constant") if rest[0][1] else column
+
+
+def fetch(pending: Pending) -> Any:
+    """What `in_chunks` computes, as writable NumPy arrays."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[: pending.count], *pending.pieces)

@@ -1,0 +1,109 @@
+"""One-dimensional moments of an activation at every variance, as polynomials in log q."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ..gaussian.closed_forms import ClosedForms, Moments
+from .pair_panel import chebyshev, horner, to_powers
+
+NODES_OF_STEP = 10
+"""Variances in each interval of the grid."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class MomentTable(ClosedForms):
+    """One-dimensional moments, as polynomials in log q between the variances of the scan grid.
+
+    grid (steps + 1,); centre and half (steps,): q = centre exp(half t) for t in [-1, 1]; mean, second, slope, spread:
+    coefficients (nodes, steps) of powers of t, `second` of E[phi^2] / (q + phi(0)^2) and `spread` of
+    Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative error of the second moment.
+    """
+
+    grid: Any
+    centre: Any
+    half: Any
+    mean: Any
+    second: Any
+    slope: Any
+    spread: Any
+    error: Any
+    at_zero: Any
+
+    def step_of(self, q: Array) -> Array:
+        """The interval of the grid that q is in."""
+        return jnp.clip(
+            jnp.searchsorted(jnp.asarray(self.grid), lax.stop_gradient(q), side="right") - 1, 0, len(self.error) - 1
+        )
+
+    def place(self, q: Array, step: Array) -> Array:
+        """q's place in its interval, in [-1, 1] to rounding; what is off the grid is put at its end."""
+        centre, half = (jnp.asarray(of)[step] for of in (self.centre, self.half))
+        # Not the place is clipped: at the end of an interval that would hide half of its slope.
+        return jnp.log(jnp.clip(q, self.grid[0], self.grid[-1]) / centre) / half
+
+    def variance_and_second(self, t: Array, step: Array) -> tuple[Array, Array]:
+        """q and E[phi^2] at places in intervals."""
+        q = jnp.asarray(self.centre)[step] * jnp.exp(jnp.asarray(self.half)[step] * t)
+        return q, self._at(self.second, t, step) * (q + self.at_zero**2)
+
+    def mean_at(self, t: Array, step: Array) -> Array:
+        """E[phi]."""
+        return self._at(self.mean, t, step)
+
+    def slope_at(self, t: Array, step: Array) -> Array:
+        """E[phi'^2]."""
+        return self._at(self.slope, t, step)
+
+    def spread_at(self, t: Array, step: Array) -> Array:
+        """Var[phi'] / E[phi'^2], the deficit of the slope at c = 0."""
+        return self._at(self.spread, t, step)
+
+    def _at(self, coefficients: Any, t: Array, step: Array) -> Array:
+        return horner(jnp.asarray(coefficients)[:, step], t)
+
+    def moments(self, phi: Any, q: Array) -> Moments:
+        """`Moments` at variance q."""
+        step = self.step_of(q)
+        t = self.place(q, step)
+        second = self._at(self.second, t, step) * (q + self.at_zero**2)
+        return Moments(self.mean_at(t, step), second, self.slope_at(t, step), jnp.asarray(self.error)[step] * second)
+
+
+class Known(NamedTuple):
+    """`Moments` at arrays of variances, and the variance of phi'."""
+
+    mean: np.ndarray
+    second: np.ndarray
+    slope: np.ndarray
+    error: np.ndarray
+    spread: np.ndarray
+
+
+def interpolated(
+    grid: np.ndarray, centre: np.ndarray, half: np.ndarray, q: np.ndarray, known: Known, at_zero: np.float64
+) -> MomentTable:
+    """The moments as polynomials, from what is known at the Chebyshev nodes q (steps, nodes) of each step."""
+    finite = np.all(np.isfinite(known.second + known.slope), 1)
+    known = jax.tree.map(lambda part: np.where(finite[:, None], part, 1.0), known)
+    spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
+    parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
+    coefficients = [chebyshev(NODES_OF_STEP)[1] @ part.T for part in parts]
+    _, second, slope, _ = coefficients
+    # Where phi vanishes next to 0, so do its moments: at tiny q there is nothing to resolve.
+    tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.where(c[0] == 0, 1.0, np.abs(c[0])) for c in (second, slope)))
+    own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
+    # In powers of t: the steps are short, so that the coefficients fall too fast for these to cancel.
+    mean, second, slope, spread = (to_powers(NODES_OF_STEP) @ part for part in coefficients)
+    # A step in which a moment becomes infinite is one in which both are.
+    second[:, ~finite], slope[:, ~finite] = (
+        np.where(np.arange(NODES_OF_STEP) == 0, np.inf, 0.0)[:, None] for _ in range(2)
+    )
+    return MomentTable(grid, centre, half, mean, second, slope, spread, tail + own, at_zero)

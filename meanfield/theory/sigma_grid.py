@@ -1,0 +1,218 @@
+"""Fixed points of a fully connected network on a grid of its two sigmas, from its activation's table.
+
+The grid is cut into tiles, and tiles are solved a few at a time in three steps, each of which waits for all of them:
+what one input decides, the panels of pairs that the points turn out to need, and c* from these.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ..blocks.block import Activate, Block, Dense, Serial
+from ..gaussian.activation import Activation
+from ..interface.labels import Phase, Status
+from ..interface.precision import in_float64, local_devices
+from ..interface.progress import bar
+from ..solvers.fixed_gap import fixed_gap
+from ..solvers.fixed_variance import Variances, solve_variance
+from ..solvers.roots import MOST_ROOTS
+from ..tables.chunks import fetch, in_chunks
+from ..tables.mlp_grid import Points, looked_up, pairs, panels_needed, points
+from ..tables.moment_table import Table, table_of
+from .critical import EdgeOfChaos, line_at
+from .fixed_point import FixedPoint, assemble, solve
+
+CHUNK = 256
+TILE = 40_000
+_FEW, _SEVERAL, _AT_ONCE = 16, 64, 8
+
+Together = Callable[[Callable[..., Any], Iterable[Any]], Iterator[Any]]
+"""`map`, several at a time."""
+
+
+class Sigmas(NamedTuple):
+    """The axes of a grid or of a tile: sigma_w (n,) and sigma_b (m,)."""
+
+    w: np.ndarray
+    b: np.ndarray
+
+    def at(self, places: np.ndarray) -> list[np.ndarray]:
+        """sigma_w and sigma_b at places of the flattened grid [sigma_b, sigma_w]."""
+        row, column = np.divmod(places, self.w.size)
+        return [self.w[column], self.b[row]]
+
+
+@in_float64
+def solve_sigma_grid(
+    phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float, progress: bool | None = None
+) -> FixedPoint:
+    """`fixed_point` at every (sigma_b, sigma_w), every field in that order; in float64, progress as `bar` has it."""
+    tiles = _tiles(sigma_b.size, sigma_w.size)
+    whole = _empty((sigma_b.size, sigma_w.size))
+    table = None if phi.has_steps else table_of(phi)
+    solve = partial(_by_solver, phi) if table is None else partial(_by_table, table)
+    # Programs of one set of devices must not be started in two orders.
+    at_once = min(os.cpu_count() or 1, _AT_ONCE) if len(local_devices()) == 1 else 1
+    # What is compiled on the way is not to be compiled by two tiles at once.
+    alone = 1 if table is None or not table.is_warm else 0
+    shown = False if progress is None and len(tiles) <= _FEW else progress
+    with bar(sigma_w.size * sigma_b.size, "phase diagram", shown) as advance, ThreadPoolExecutor(at_once) as pool:
+
+        def together(compute: Callable[..., Any], *columns: Iterable[Any]) -> Iterator[Any]:
+            return pool.map(in_float64(compute), *columns)
+
+        for group in _groups(tiles, alone, at_once):
+            axes = [Sigmas(sigma_w[columns], sigma_b[rows]) for rows, columns in group]
+            for tile, found in zip(group, solve(axes, q0, together), strict=True):
+                _put(whole, tile, found)
+            advance(sum(one.w.size * one.b.size for one in axes))
+    return whole
+
+
+def critical_line_inside(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q_star: np.ndarray) -> EdgeOfChaos:
+    """The critical line where it runs inside the box, with NaN where it leaves it; q_star says how far it may go."""
+    known = phi if phi.has_steps else in_float64(table_of)(phi).activation()
+    finite = q_star[np.isfinite(q_star) & (q_star > 0)]
+    top = max(float(finite.max(initial=1.0)), float(sigma_b.max()) ** 2) * 10
+    line = line_at(known, np.geomspace(1e-10, top, 600))
+    axes = ((line.sigma_w, sigma_w), (line.sigma_b, sigma_b))
+    with np.errstate(invalid="ignore"):
+        inside = np.all([(along >= axis.min()) & (along <= axis.max()) for along, axis in axes], 0)
+    gap = np.where(inside, 1.0, np.nan)
+    return replace(line, sigma_w=line.sigma_w * gap, sigma_b=line.sigma_b * gap)
+
+
+def _tiles(rows: int, columns: int) -> list[tuple[slice, slice]]:
+    """Slices of the grid that hold at most TILE points, high rather than wide: the scan is paid for once a column."""
+    high = min(rows, 256)
+    wide = max(1, TILE // high)
+    # Even tiles: two cores end together.
+    wide = -(-columns // -(-columns // wide))
+    return [(slice(i, i + high), slice(j, j + wide)) for i in range(0, rows, high) for j in range(0, columns, wide)]
+
+
+def _groups(tiles: list[tuple[slice, slice]], alone: int, size: int) -> list[list[tuple[slice, slice]]]:
+    """The first tile alone where asked, the others in groups."""
+    rest = tiles[alone:]
+    return [[tile] for tile in tiles[:alone]] + [rest[i : i + size] for i in range(0, len(rest), size)]
+
+
+def _empty(shape: tuple[int, int]) -> FixedPoint:
+    many = np.full((2, *shape, MOST_ROOTS), np.nan)
+    grid = {f.name: np.empty(shape) for f in fields(FixedPoint)} | dict(zip(("all_q", "all_chi_q"), many, strict=True))
+    phase, status = (np.empty(shape, np.int8) for _ in range(2))
+    return FixedPoint(**grid | {"phase": Phase(phase), "status": Status(status)})
+
+
+def _put(whole: FixedPoint, tile: tuple[slice, slice], found: FixedPoint) -> None:
+    """Write a tile into its place; it keeps as many fixed points a point as it has, the rest is NaN already."""
+    for into, values in zip(jax.tree.leaves(whole), jax.tree.leaves(found), strict=True):
+        place = into[tile]
+        if place.ndim == 3:
+            place = place[..., : values.shape[1]]
+        place[...] = np.asarray(values).reshape(place.shape)
+
+
+def _by_solver(phi: Activation, tiles: Sequence[Sigmas], q0: float, together: Together) -> Iterator[FixedPoint]:
+    """Activations with value jumps have no table: closed forms in one go, others point by point."""
+
+    def one(axes: Sigmas) -> FixedPoint:
+        w, b = axes.at(np.arange(axes.w.size * axes.b.size))
+        if phi.closed is not None:
+            return fetch(in_chunks(partial(_solve_many, phi, q0=q0), CHUNK, w, b))
+        found = [_solve_one(phi, *point, q0) for point in zip(w, b, strict=True)]
+        return jax.tree.map(lambda *a: np.stack(a), *found)
+
+    return together(one, tiles)
+
+
+def _by_table(table: Table, tiles: Sequence[Sigmas], q0: float, together: Together) -> Iterator[FixedPoint]:
+    """What one input decides at all points, then the pair panels that these need, then c* piece by piece."""
+    halves = list(together(lambda axes: _one_input(table, axes, q0), tiles))
+    needed = set().union(*(panels_needed(table, half.y[half.one.chaotic]) for half in halves))
+    atlas = table.atlas(needed)
+    table.is_warm = True
+    return together(lambda half, axes: _with_pairs(table, atlas, half, axes), halves, tiles)
+
+
+def _one_input(table: Table, axes: Sigmas, q0: float) -> Points:
+    """The half of every fixed point that one input decides."""
+    (found, y, r), hard = points(table, axes.w, axes.b, q0)
+    (these,) = np.nonzero(hard)
+    if these.size:
+        solver = partial(_by_moments, table.activation(), table.unit, q0=q0)
+        general, y[these], r[these] = fetch(in_chunks(solver, _SEVERAL, *axes.at(these)))
+        found = found._replace(**{name: _padded(getattr(found, name)) for name in ("all_q", "all_chi_q")})
+        for whole, part in zip(found, general, strict=True):
+            whole[these] = part
+    return Points(found, y, r)
+
+
+def _with_pairs(table: Table, atlas: Any, half: Points, axes: Sigmas) -> FixedPoint:
+    """Every field of the fixed points, flattened."""
+    found, y, r = half
+    e, chi_c = np.zeros_like(found.q), found.chi_1.copy()
+    (these,) = np.nonzero(found.chaotic)
+    e[these], chi_c[these] = pairs(table, atlas, y[these], r[these], found.chi_1[these] - 1)
+    these = these[np.isnan(e[these])]
+    if these.size:
+        at = axes.at(these) + [found.q[these], found.chi_1[these]]
+        e[these], chi_c[these] = fetch(in_chunks(partial(_gaps, table.phi), _FEW, *at))
+    every = {"all_q": found.all_q, "all_chi_q": found.all_chi_q}
+    nothing = np.zeros(0)
+    return replace(_assemble(found._replace(all_q=nothing, all_chi_q=nothing), e, chi_c), **every)
+
+
+def _padded(roots: np.ndarray) -> np.ndarray:
+    return np.pad(roots, ((0, 0), (0, MOST_ROOTS - roots.shape[1])), constant_values=np.nan)
+
+
+_assemble = jax.jit(assemble)
+
+
+@jax.jit
+def _by_moments(phi: Activation, unit: tuple[float, float], sigma_w: Array, sigma_b: Array, q0: Array) -> Points:
+    """`Points` by the general solver, with the table's moments."""
+
+    def solve(w: Array, b: Array) -> Variances:
+        return solve_variance(_block(phi, w, b), jnp.asarray(q0))
+
+    one = jax.vmap(solve)(sigma_w, sigma_b)
+    mean = jax.vmap(lambda q: phi.closed.moments(phi, q).mean)(one.q)
+    return Points(one, *looked_up(unit, sigma_w**2, sigma_b**2, one.q, one.chi_1, mean))
+
+
+@jax.jit
+def _gaps(phi: Activation, sigma_w: Array, sigma_b: Array, q: Array, chi_1: Array) -> tuple[Array, Array]:
+    """1 - c* and chi_c of chaotic points, point by point."""
+
+    def one(point: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
+        w, b, q, chi_1 = point
+        gap, chi_c = fixed_gap(_block(phi, w, b), q, chi_1, jnp.asarray(True))
+        return gap / q, chi_c
+
+    return lax.map(one, (sigma_w, sigma_b, q, chi_1))
+
+
+@jax.jit
+def _solve_one(phi: Activation, sigma_w: Array, sigma_b: Array, q0: Array) -> FixedPoint:
+    return solve(_block(phi, sigma_w, sigma_b), jnp.asarray(q0))
+
+
+@jax.jit
+def _solve_many(phi: Activation, sigma_w: Array, sigma_b: Array, q0: Array) -> FixedPoint:
+    return jax.vmap(lambda w, b: _solve_one(phi, w, b, q0))(sigma_w, sigma_b)
+
+
+def _block(phi: Activation, sigma_w: Array, sigma_b: Array) -> Block:
+    return Serial((Activate(phi), Dense(sigma_w, sigma_b)))
