@@ -89,4 +89,5 @@ def _slopes(phi: Activation, q: Any) -> tuple[Array, Array, Array]:
     q = jnp.asarray(q)
     rule = gaussian_rule(jnp.zeros_like(q), jnp.sqrt(q), phi.kink_array(q.dtype), phi.scale)
     squared, bend = phi.slope(rule.x) ** 2, derivative(phi.slope, rule.x)
-    return tuple(jnp.sum(rule.weight * m) for m in (squared, squared**2, bend**2))
+    two, four, second = (jnp.sum(rule.weight * m) for m in (squared, squared**2, bend**2))
+    return two, four, second

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from ..blocks.block import MLP
 from ..errors import InputError
@@ -155,7 +155,7 @@ def _made(phi: Activation, shape: dict, **found: Any) -> Recommendation:
     else:
         rule = "Scaled(sigma_w=1.0, sigma_b=0.0, distribution='normal', mode='fan_in')"
     scale = alpha if shape["architecture"] == "residual" else None
-    texts = {
+    texts: dict[str, Any] = {
         kind: flax_code(kind, shape["architecture"], source, f"mf.initializers.{rule}", scale)
         for kind in ("nnx", "linen")
     }
@@ -205,9 +205,13 @@ def _edge(short: Callable[[float], float], centre: float, sign: int) -> float:
     while abs(sign * step) < centre:
         outside = centre + sign * step
         if short(outside) > 0:
-            return float(brentq(short, inside, outside, xtol=1e-4 * centre)) if short(inside) < 0 else float(centre)
+            return _root(short, inside, outside, 1e-4 * centre) if short(inside) < 0 else float(centre)
         inside, step = outside, 2 * step
     return float(inside)
+
+
+def _root(excess: Callable[[float], float], inside: float, outside: float, tolerance: float) -> float:
+    return float(root_scalar(excess, bracket=(inside, outside), xtol=tolerance).root)
 
 
 def _caveats(phi: Activation, point: OperatingPoint, shape: dict, limit: float, width: float) -> tuple[str, ...]:

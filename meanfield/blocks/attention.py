@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from ..errors import InputError
+from ..interface.scalar import Scalar
 from .block import Block
 from .kernel import Kernel
 
@@ -32,7 +33,7 @@ class Attention(Block):
     """
 
     tokens: int = field(metadata={"static": True})
-    sigma_v: Any = 1.0
+    sigma_v: Scalar = 1.0
     independent_weights: ClassVar[bool] = True
     couples_members: ClassVar[bool] = True
 

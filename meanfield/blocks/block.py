@@ -17,6 +17,7 @@ from ..gaussian.moments import moments, sampled
 from ..gaussian.named import activation
 from ..gaussian.pairs import pair_moments
 from ..interface.arguments import sigma
+from ..interface.scalar import Scalar
 from .batch_sphere import on_sphere
 from .kernel import Kernel
 
@@ -157,8 +158,8 @@ class Dense(Block):
     13.0
     """
 
-    sigma_w: Any = 1.0
-    sigma_b: Any = 0.0
+    sigma_w: Scalar = 1.0
+    sigma_b: Scalar = 0.0
     independent_weights: ClassVar[bool] = True
 
     def __call__(self, kernel: Kernel) -> Kernel:
@@ -202,7 +203,7 @@ class Serial(Block):
         return kernel
 
 
-def MLP(phi: str | Callable | Activation, sigma_w: Any, sigma_b: Any = 0.0) -> Serial:
+def MLP(phi: str | Callable | Activation, sigma_w: Scalar, sigma_b: Scalar = 0.0) -> Serial:
     """The block of a fully connected network, from pre-activations to the next layer's pre-activations.
 
     phi is a name, a callable, an expression in x or an `Activation`; sigma_w and sigma_b are standard deviations

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jax import Array
 
 from ..errors import InputError
 from ..interface.arguments import one_of, sigma, whole
+from ..interface.scalar import Scalar
 from .block import Block, biased
 from .kernel import Kernel, root
 
@@ -27,9 +29,9 @@ class Convolution(Block):
     A kernel of scalars is the translation-invariant case, in which the layer acts as a `Dense`. `mf.Conv` makes one.
     """
 
-    profile: Any
-    sigma_w: Any = 1.0
-    sigma_b: Any = 0.0
+    profile: Scalar
+    sigma_w: Scalar = 1.0
+    sigma_b: Scalar = 0.0
     independent_weights: ClassVar[bool] = True
 
     def __call__(self, kernel: Kernel) -> Kernel:
@@ -38,7 +40,9 @@ class Convolution(Block):
         return biased(kernel.scaled(self.sigma_w), self.sigma_b)
 
 
-def Conv(profile: Any, sigma_w: Any = 1.0, sigma_b: Any = 0.0, size: int = 3) -> Convolution:
+def Conv(
+    profile: str | Sequence[float] | np.ndarray, sigma_w: Scalar = 1.0, sigma_b: Scalar = 0.0, size: int = 3
+) -> Convolution:
     """A convolution layer by its variance profile: "delta", "uniform", or an array of weights, scaled to sum 1.
 
     `size` is the length of a named profile. InputError for an unknown name, a negative or empty profile, an illegal
@@ -83,5 +87,7 @@ def _lengths_apart(parts: list[Kernel], weights: list[Array]) -> Array:
     """sqrt(sum v q1 sum v q2) - sum v sqrt(q1 q2) by Lagrange's identity, every term positive."""
     one, two = ([root(w * getattr(k, name)) for k, w in zip(parts, weights, strict=True)] for name in ("q1", "q2"))
     squares = [(one[i] * two[j] - one[j] * two[i]) ** 2 for i in range(len(one)) for j in range(i)]
-    below = root(sum(a**2 for a in one) * sum(b**2 for b in two)) + sum(a * b for a, b in zip(one, two, strict=True))
-    return sum(squares, jnp.zeros_like(below)) / jnp.where(below > 0, below, 1.0)
+    none = jnp.zeros_like(one[0])
+    lengths = sum((a**2 for a in one), none) * sum((b**2 for b in two), none)
+    below = root(lengths) + sum((a * b for a, b in zip(one, two, strict=True)), none)
+    return sum(squares, none) / jnp.where(below > 0, below, 1.0)

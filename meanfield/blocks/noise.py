@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jax import Array
 from ..gaussian.activation import Activation
 from ..gaussian.quadrature import expectation
 from ..interface.arguments import drop_rate, sigma
+from ..interface.scalar import Scalar
 from .block import Activate, Block, Pointwise
 from .kernel import Kernel
 
@@ -33,7 +35,7 @@ class Dropout(Block):
     1.000000 0.627146 2.27403
     """
 
-    rate: Any
+    rate: Scalar
     per_input_noise: ClassVar[bool] = True
 
     def check(self) -> None:
@@ -57,8 +59,8 @@ class Noise(Block):
     2.25
     """
 
-    multiplicative: Any = 0.0
-    additive: Any = 0.0
+    multiplicative: Scalar = 0.0
+    additive: Scalar = 0.0
     per_input_noise: ClassVar[bool] = True
 
     def check(self) -> None:
@@ -71,7 +73,7 @@ class Noise(Block):
         return _multiplied(kernel, jnp.square(self.multiplicative)).with_noise(added, added)
 
 
-def _multiplied(kernel: Kernel, var: Any) -> Kernel:
+def _multiplied(kernel: Kernel, var: Scalar) -> Kernel:
     return kernel.with_noise(var * kernel.q1, var * kernel.q2, tangent=1 + var)
 
 
@@ -101,7 +103,7 @@ class NReLU(Pointwise):
         return after
 
 
-def _expected(f: Any, q: Array) -> Array:
+def _expected(f: Callable[[Array], Array], q: Array) -> Array:
     return expectation(f, q).value
 
 

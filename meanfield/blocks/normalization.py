@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jax import Array
 
 from ..errors import InputError
 from ..interface.arguments import sigma, whole
+from ..interface.scalar import Scalar
 from .block import Block, biased
 from .kernel import Kernel
 
@@ -28,7 +29,7 @@ class LayerNorm(Block):
     (1.0, 0.25)
     """
 
-    gamma: Any = 1.0
+    gamma: Scalar = 1.0
 
     def __call__(self, kernel: Kernel) -> Kernel:
         return _to_length(kernel.centred(), self.gamma)
@@ -43,13 +44,13 @@ class RMSNorm(Block):
     4.0
     """
 
-    gamma: Any = 1.0
+    gamma: Scalar = 1.0
 
     def __call__(self, kernel: Kernel) -> Kernel:
         return _to_length(kernel, self.gamma)
 
 
-def _to_length(kernel: Kernel, gamma: Any) -> Kernel:
+def _to_length(kernel: Kernel, gamma: Scalar) -> Kernel:
     return kernel.scaled(gamma * _inverse_root(kernel.q1), gamma * _inverse_root(kernel.q2))
 
 
@@ -75,7 +76,7 @@ class BatchNorm(Block):
     """
 
     batch_size: int | None = field(default=None, metadata={"static": True})
-    gamma: Any = 1.0
+    gamma: Scalar = 1.0
     couples_members: ClassVar[bool] = True
 
     def check(self) -> None:
@@ -116,8 +117,8 @@ class WeightStandardized(Block):
     1.000000
     """
 
-    gain: Any = 1.0
-    sigma_b: Any = 0.0
+    gain: Scalar = 1.0
+    sigma_b: Scalar = 0.0
     independent_weights: ClassVar[bool] = True
 
     def check(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
 from jax import lax
 
 from ..errors import InputError
+from ..interface.scalar import Scalar
 from .block import Block, has_trait
 from .kernel import Kernel
 
@@ -29,8 +29,8 @@ class Residual(Block):
     """
 
     branch: Block
-    scale: Any = 1.0
-    skip: Any = 1.0
+    scale: Scalar = 1.0
+    skip: Scalar = 1.0
 
     def __call__(self, kernel: Kernel) -> Kernel:
         _check_independent(self.branch)

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         **{name: _version(name) for name in PACKAGES},
         "devices": ", ".join(str(device) for device in jax.devices()),
         "default_backend": jax.default_backend(),
-        "x64_flag": bool(jax.config.jax_enable_x64),
+        "x64_flag": jax.dtypes.canonicalize_dtype(float) == "float64",
         "compilation_cache": str(environment.cache_folder(os.environ) or "off"),
         "self_test": "passed" if passed else "FAILED",
         "self_test_q_star": found,

@@ -33,10 +33,10 @@ def command_line(argv: Sequence[str]) -> str:
 
 def save_figure(axes: Any, path: Path, argv: Sequence[str]) -> None:
     """Write the figure that `axes` (an Axes, a figure, or several Axes) is in, the command in its metadata."""
-    figure = axes
-    while isinstance(figure, (tuple, list)) or hasattr(figure, "ravel"):
-        figure = figure.ravel()[0] if hasattr(figure, "ravel") else figure[0]
-    figure = getattr(figure, "figure", figure)
+    from matplotlib.cbook import flatten
+
+    first: Any = next(flatten([axes]))
+    figure = getattr(first, "figure", first)
     # Each format has a field of its own for a free text.
     field = {".png": "Description", ".pdf": "Subject", ".svg": "Description"}[path.suffix.lower()]
     try:

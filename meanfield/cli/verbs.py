@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pkgutil
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, cast
 
 
@@ -27,9 +28,8 @@ def verbs() -> dict[str, Verb]:
     >>> list(verbs())[:3]
     ['activations', 'check', 'compare-init']
     """
-    package = import_module(__package__)
-    names = (module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
-    modules = {name.replace("_", "-"): import_module(f".{name}", __package__) for name in names}
+    names = (found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)]) if found.name[0] != "_")
+    modules = {name.replace("_", "-"): import_module(f"{__package__}.{name}") for name in names}
     return {name: cast(Verb, module) for name, module in modules.items() if hasattr(module, "configure")}
 
 

@@ -15,7 +15,7 @@ from ..blocks.residual import Residual
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..interface.arguments import whole
-from .rule import He, Rule, Scaled, canonicalize_sigmas
+from .rule import Distribution, He, Mode, Rule, Scaled, canonicalize_sigmas
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Fixup(Rule):
     branches: int = 1
     layers: int = 2
     slope: float = 0.0
-    distribution: str = "normal"
-    mode: str = "fan_in"
+    distribution: Distribution = "normal"
+    mode: Mode = "fan_in"
 
     def __post_init__(self) -> None:
         for name, least in (("branches", 1), ("layers", 2)):

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy.optimize import brentq, root
+from scipy.optimize import root, root_scalar
 
 from ..blocks.block import MLP, Serial
 from ..errors import InputError
@@ -165,7 +165,7 @@ def _solve_target(excess: Callable[[float], float], lo: float, hi: float, name: 
     below, above = excess(lo), excess(hi)
     if not below <= 0 <= above:
         raise InputError(f"{name}={value} cannot be reached by this activation in this architecture; change {name}")
-    return float(brentq(excess, lo, hi, xtol=1e-15, rtol=1e-14))
+    return float(root_scalar(excess, bracket=(lo, hi), xtol=1e-15, rtol=1e-14).root)
 
 
 @in_float64

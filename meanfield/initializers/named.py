@@ -16,9 +16,10 @@ from ..gaussian.moments import moments
 from ..gaussian.named import activation
 from ..interface.arguments import one_of
 from ..interface.precision import host_float64
+from ..interface.scalar import Scalar
 from ..theory.critical import critical as critical_point
 from .orthogonal import DeltaOrthogonal, Orthogonal
-from .rule import He, Rule, Scaled
+from .rule import Distribution, He, Mode, Rule, Scaled
 
 lecun = Scaled()
 """Variance 1 / fan_in (LeCun et al. 1998): sigma_w = 1."""
@@ -46,7 +47,11 @@ KINDS = ("second_moment", "variance", "gradient")
 
 
 def gain(
-    phi: str | Callable | Activation, kind: str = "second_moment", *, distribution: str = "normal", mode: str = "fan_in"
+    phi: str | Callable | Activation,
+    kind: str = "second_moment",
+    *,
+    distribution: Distribution = "normal",
+    mode: Mode = "fan_in",
 ) -> Scaled:
     """The sigma_w that preserves a moment of this activation at unit pre-activation variance, exactly.
 
@@ -76,11 +81,11 @@ def _at_one(phi: Activation) -> tuple[Any, Any, Any]:
 def critical(
     phi: str | Callable | Activation,
     *,
-    sigma_b: Any = None,
-    sigma_w: Any = None,
-    q: Any = None,
+    sigma_b: Scalar | None = None,
+    sigma_w: Scalar | None = None,
+    q: Scalar | None = None,
     weights: str = "gaussian",
-    distribution: str = "normal",
+    distribution: Distribution = "normal",
 ) -> Rule:
     """Weights and biases at the critical point of an activation, for one of sigma_b, sigma_w or q* given.
 

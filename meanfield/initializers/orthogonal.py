@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..errors import InputError
+from ..interface.scalar import Scalar
 from .rule import Rule, canonicalize_sigmas, fans
 
 _JAX = jax.nn.initializers
@@ -29,8 +30,8 @@ class Orthogonal(Rule):
     0.0567 1.0
     """
 
-    sigma_w: Any = 1.0
-    sigma_b: Any = 0.0
+    sigma_w: Scalar = 1.0
+    sigma_b: Scalar = 0.0
     rescaled: bool = False
 
     def __post_init__(self) -> None:
@@ -64,8 +65,8 @@ class DeltaOrthogonal(Rule):
     [0.125, 1.0]
     """
 
-    sigma_w: Any = 1.0
-    sigma_b: Any = 0.0
+    sigma_w: Scalar = 1.0
+    sigma_b: Scalar = 0.0
     rescaled: bool = False
 
     def __post_init__(self) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, core
 
-from ..blocks.block import MLP, Serial
+from ..blocks.block import MLP, Block
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..interface.arguments import one_of, sigma
+from ..interface.scalar import Scalar
 
-DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
-MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
+Distribution = Literal["normal", "truncated_normal", "uniform"]
+Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
+DISTRIBUTIONS = get_args(Distribution)
+MODES = get_args(Mode)
 
 
 class Rule:
@@ -31,6 +34,7 @@ class Rule:
     Rules are equal when their fields are, hashable and picklable.
     """
 
+    # Fields of some rules, properties of others.
     sigma_w: Any
     sigma_b: Any
 
@@ -66,7 +70,7 @@ class Rule:
         """sigma_w that a kernel of this shape realizes, in units of the rule's own sigma_w; 1 on square kernels."""
         raise NotImplementedError
 
-    def sigma_w_at(self, shape: Sequence[int] | None = None) -> Any:
+    def sigma_w_at(self, shape: Sequence[int] | None = None) -> Scalar:
         """The sigma_w that a kernel (*window, c_in, c_out) realizes: sigma_w^2 = fan_in E[W^2]; None: a square one.
 
         >>> from meanfield.initializers import glorot
@@ -79,7 +83,7 @@ class Rule:
             raise InputError(f"shape={tuple(shape)} is not that of a kernel; give (*window, c_in, c_out)")
         return self.sigma_w * self.gain(tuple(shape))
 
-    def block(self, phi: str | Callable | Activation, shape: Sequence[int] | None = None) -> Serial:
+    def block(self, phi: str | Callable | Activation, shape: Sequence[int] | None = None) -> Block:
         """The block that layers drawn by this rule are, so that every quantity of the theory applies to it.
 
         `shape` is the kernel's where sigma_w depends on it; None stands for a square one.
@@ -115,7 +119,7 @@ def canonicalize_sigmas(rule: Any, *names: str) -> None:
     for name in names:
         value = getattr(rule, name)
         sigma(name, value, single=True)
-        if not isinstance(value, jax.core.Tracer):
+        if not isinstance(value, core.Tracer):
             object.__setattr__(rule, name, float(value))
 
 
@@ -133,10 +137,10 @@ class Scaled(Rule):
     True
     """
 
-    sigma_w: Any = 1.0
-    sigma_b: Any = 0.0
-    distribution: str = "normal"
-    mode: str = "fan_in"
+    sigma_w: Scalar = 1.0
+    sigma_b: Scalar = 0.0
+    distribution: Distribution = "normal"
+    mode: Mode = "fan_in"
 
     def __post_init__(self) -> None:
         canonicalize_sigmas(self, "sigma_w", "sigma_b")
@@ -168,10 +172,10 @@ class He(Rule):
     1.414214 1.88235
     """
 
-    slope: Any = 0.0
-    sigma_b: Any = 0.0
-    distribution: str = "normal"
-    mode: str = "fan_in"
+    slope: Scalar = 0.0
+    sigma_b: Scalar = 0.0
+    distribution: Distribution = "normal"
+    mode: Mode = "fan_in"
 
     def __post_init__(self) -> None:
         try:

@@ -12,6 +12,7 @@ from jax import Array, lax
 from ..blocks.block import Activate, Serial
 from ..blocks.normalization import WeightStandardized as WeightStandardizedBlock
 from ..gaussian.activation import Activation
+from ..interface.scalar import Scalar
 from .named import gain as gain_of
 from .rule import Rule, canonicalize_sigmas, fans, normal
 
@@ -34,14 +35,14 @@ class WeightStandardized(Rule):
     1.712859
     """
 
-    gamma: Any = 1.0
-    sigma_b: Any = 0.0
+    gamma: Scalar = 1.0
+    sigma_b: Scalar = 0.0
 
     def __post_init__(self) -> None:
         canonicalize_sigmas(self, "gamma", "sigma_b")
 
     @property
-    def sigma_w(self) -> Any:
+    def sigma_w(self) -> Scalar:
         """gamma: sigma_w^2 = fan_in E[W^2]."""
         return self.gamma
 

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import core
 
 from ..errors import InputError, shown
 
@@ -45,7 +47,7 @@ def random_key(name: str, value: Any) -> jax.Array:
     >>> random_key("key", 0).shape
     ()
     """
-    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return value
     if isinstance(value, jax.Array) and value.ndim == 1:
         return value  # made by jax.random.PRNGKey
@@ -128,11 +130,11 @@ def positive(name: str, value: Any, below: float = math.inf, zero: bool = False)
     >>> positive("learning_rate", 1e-3)
     0.001
     """
-    ok = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not ok or not (value > 0 or (zero and value == 0)) or value >= below:
+    number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    if not ((number > 0 or (zero and number == 0)) and number < below):
         limits = f"{'>= 0' if zero else '> 0'}{'' if below == math.inf else f' and < {below:g}'}"
         raise InputError(f"{shown(name, value)} must be a finite number {limits}")
-    return float(value)
+    return number
 
 
 def one_of(name: str, value: Any, known: Sequence[str]) -> str:
@@ -169,17 +171,16 @@ def instance_of(name: str, value: T, kinds: tuple[type, ...]) -> T:
 
 def _numbers(name: str, value: Any, remedy: str, single: bool) -> np.ndarray:
     """The value as an array of floats; an empty one, in which nothing is wrong, where it is traced."""
-    traced = isinstance(value, jax.core.Tracer)
     try:
         # NumPy would read "1", True and None (as NaN), JAX would not.
-        found = None if isinstance(value, (str, bool, type(None))) else value if traced else np.asarray(value, float)
+        if isinstance(value, (str, bool, type(None))):
+            raise TypeError
+        found = np.empty(0) if isinstance(value, core.Tracer) else np.asarray(value, float)
     except (TypeError, ValueError):
-        found = None
-    if found is None:
-        raise InputError(f"{shown(name, value)} must be a number; {remedy}")
-    if single and found.ndim != 0:
-        raise InputError(f"{name} has shape {found.shape} where one number is needed; {remedy}")
-    return np.empty(0) if traced else found
+        raise InputError(f"{shown(name, value)} must be a number; {remedy}") from None
+    if single and np.ndim(value) != 0:
+        raise InputError(f"{name} has shape {np.shape(value)} where one number is needed; {remedy}")
+    return found
 
 
 def _demand(name: str, value: Any, fine: np.ndarray, bound: str, remedy: str) -> None:

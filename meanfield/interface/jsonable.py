@@ -18,7 +18,7 @@ def to_jsonable(value: Any) -> Any:
     """
     if hasattr(value, "code") and hasattr(value, "words"):  # Status, Phase: codes that know their words
         return _said(value.words, to_jsonable(value.code))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if dataclasses.is_dataclass(type(value)):
         return {field.name: to_jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {str(key): to_jsonable(item) for key, item in value.items()}
