@@ -35,7 +35,12 @@ def sampled_block(block: Block) -> Block:
 
 
 def hosted_block(block: Block, rough: bool = False) -> Block:
-    """The block with activations whose moments NumPy answers; see `gaussian.host_activation`."""
+    """The block with activations whose moments NumPy answers; see `gaussian.host_activation`.
+
+    One that couples members stays as it is, since there activations act on what is not Gaussian.
+    """
+    if has_trait(block, "couples_members"):
+        return block
     return _replaced(block, lambda phi: hosted(phi, rough))
 
 

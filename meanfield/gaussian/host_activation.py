@@ -8,11 +8,11 @@ program is the same for all activations: which one is meant is a number among it
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,13 @@ import numpy as np
 from jax import Array
 
 from ..interface.differentiation import is_zero
+from ..interface.precision import following, is_traced
 from .activation import Activation
 from .closed_forms import ClosedForms, Moments
-from .moments import Samples, samples_of, smallest
+from .moments import Samples, sampled, samples_of, smallest
 from .pairs import (
     FINE,
+    NEAR_NODES,
     ROUGH,
     Pair,
     Resolution,
@@ -42,7 +44,7 @@ from .quadrature import LARGEST, REACH
 _LENGTH = 8192
 """Arguments are evaluated by so many, so that one program serves every array."""
 _ROWS = 16
-_MOST_REMEMBERED, _MOST_KNOWN = 16, 512
+_MOST_REMEMBERED, _MOST_KNOWN = 64, 512
 
 
 @jax.jit
@@ -60,9 +62,12 @@ class HostActivation:
         self.scale, self.has_steps = phi.scale, phi.has_steps
         self._steps = np.asarray(phi.steps, bool)
         self._latest: tuple = (None, None, None)
-        self._known: OrderedDict[Any, Any] = OrderedDict()
+        self._grids: dict[Any, Any] = {}
+        self._points: dict[Any, Any] = {}
+        self.number = next(_NUMBERS)
         edges = np.pad(self.kinks, (0, max(4 - self.kinks.size, -self.kinks.size % 4)), constant_values=phi.scale)
         self.samples = samples_of(self, edges)
+        self._tame = self.samples.tame
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self._both(x)[0]
@@ -96,9 +101,16 @@ class HostActivation:
 
     def moments(self, q: np.ndarray) -> Moments:
         """`Moments` at variances q."""
-        return self._remembered(
-            ("moments", q.shape, q.tobytes()), lambda: Moments(*self._by_rows(q, Samples.moments_at))
-        )
+        return Moments(*self._remembered((0, q.shape, q.tobytes()), lambda: self._by_rows(q, Samples.moments_at)))
+
+    def sums(self, q: np.ndarray) -> tuple[np.ndarray, ...]:
+        """`moments` but for the error."""
+        ask = Samples.sums_at if self._tame else Samples.moments_at
+        return self._remembered(("sums", q.shape, q.tobytes()), lambda: self._by_rows(q, ask)[:3])
+
+    def error(self, q: np.ndarray) -> tuple[np.ndarray]:
+        """The error of `moments`."""
+        return (self.moments(q).error,)
 
     def derivatives(self, q: np.ndarray, order: int) -> tuple[np.ndarray, ...]:
         """`Samples.derivatives` at variances q."""
@@ -138,7 +150,9 @@ class HostActivation:
             rule = ROUGH if rough else self._rule(q1, e) if equal else FINE
             return integrate_pair(self, q1, q2, e, first.second, second.second, equal, rule)[0]
         norms = first.second, first.second
-        deficits = [integrate_pair(self, q1, q1, gap, *norms, True, self._rule(q1, gap))[1] for gap in self._gaps(e)]
+        deficits = [
+            integrate_pair(self, q1, q1, gap, *norms, True, self._rule(q1, gap))[1] for gap in self._gaps(q1, e)
+        ]
         return from_deficits(q1, e, first.slope, first.second, np.array(deficits))
 
     def pair_derivatives(self, q: float, e: float) -> tuple[np.float64, np.float64]:
@@ -149,7 +163,7 @@ class HostActivation:
         own, distance = self._moments_at(q), self.pair(q, q, e).distance
         _, growth, slope_growth = (of[0] for of in self.derivatives(np.reshape(q, 1), 1))
         if self._is_near(q, e):
-            moved = np.array([stretched(self, q, gap, self._rule(q, gap))[1] for gap in self._gaps(e)])
+            moved = np.array([stretched(self, q, gap, self._rule(q, gap))[1] for gap in self._gaps(q, e)])
             # The distance is q e times a ratio, of which numerator and denominator move.
             at = from_deficits(q, e, slope_growth, own.second, moved)
             of_distance, of_covariance = at.distance + distance / q, at.covariance
@@ -164,7 +178,7 @@ class HostActivation:
             return covariance_at(self, *map(np.float64, (q1, q2, e)), order, bool(q1 == q2 and e <= 1))
 
     def _moments_at(self, q: np.float64) -> Moments:
-        return Moments(*(of[0] for of in self.moments(np.reshape(q, 1))))
+        return Moments(*(of[0] for of in self.sums(np.reshape(q, 1))), np.float64(0.0))
 
     def _is_near(self, q: np.float64, e: np.float64) -> bool:
         return not self.has_steps and bool(is_near(q, e, self.scale))
@@ -173,51 +187,61 @@ class HostActivation:
         # A singular slope asks for every node.
         return FINE if self.has_steps else resolution(split(q, q, e), self.scale, self.kinks)
 
-    def _gaps(self, e: np.float64) -> np.ndarray:
-        return e * near_gaps(np.float64)
+    def _gaps(self, q: np.float64, e: np.float64) -> np.ndarray:
+        """The gaps of `near_gaps`: the closer the pair, the fewer tell the mean of their deficits to rounding."""
+        closeness = q * e / self.scale**2
+        nodes = NEAR_NODES if closeness > 3e-3 else 6 if closeness > 5e-4 else 5 if closeness > 2e-5 else 4
+        return e * near_gaps(np.float64, nodes)
 
     def _remembered(self, key: Any, compute: Callable[[], Any]) -> Any:
         # The scan for fixed points asks for the same variances every time.
-        found = self._known.get(key)
+        known = self._grids if isinstance(key[1], tuple) and key[1] else self._points
+        found = known.get(key)
         if found is None:
-            while len(self._known) >= _MOST_REMEMBERED:
-                self._known.popitem(last=False)
+            if len(known) >= _MOST_REMEMBERED:
+                known.clear()
             with np.errstate(all="ignore"):
-                found = self._known[key] = compute()
+                found = known[key] = compute()
         return found
 
 
-_ACTIVATIONS: OrderedDict[int, HostActivation] = OrderedDict()
-"""The latest ones, by number."""
-
-
-@lru_cache(maxsize=_MOST_KNOWN)
-def _number_of(fn: Any, params: tuple, kinks: tuple, steps: tuple, scale: float) -> int:
-    number = next(_NUMBERS)
-    _ACTIVATIONS[number] = HostActivation(Activation(fn, dict(params), kinks, None, steps, scale))
-    while len(_ACTIVATIONS) > 2 * _MOST_KNOWN:
-        _ACTIVATIONS.popitem(last=False)
-    return number
+_ACTIVATIONS: WeakValueDictionary[int, HostActivation] = WeakValueDictionary()
+"""By number, those that `_kept` holds."""
 
 
 _NUMBERS = itertools.count()
 
 
+@lru_cache(maxsize=_MOST_KNOWN)
+def _kept(fn: Any, params: tuple, kinks: tuple, steps: tuple, scale: float) -> HostActivation:
+    made = HostActivation(Activation(fn, dict(params), kinks, None, steps, scale))
+    _ACTIVATIONS[made.number] = made
+    return made
+
+
 def host_activation(phi: Activation) -> HostActivation:
-    """The `HostActivation` of an activation whose parameters are numbers; kept."""
-    return _ACTIVATIONS[_number(phi)]
-
-
-def _number(phi: Activation) -> int:
+    """The `HostActivation` of an activation whose parameters are numbers; the latest ones are kept."""
     params = tuple(sorted((name, float(value)) for name, value in phi.params.items()))
-    return _number_of(phi.fn, params, tuple(map(float, phi.kinks)), phi.steps, phi.scale)
+    return _kept(phi.fn, params, tuple(map(float, phi.kinks)), phi.steps, phi.scale)
 
 
 def hosted(phi: Activation, rough: bool = False) -> Activation:
     """phi with moments that call out to its `HostActivation`: phi itself where it has closed forms."""
     if phi.closed is not None:
         return phi
-    return Activation(_only_moments, closed=Hosted(np.uint32(2 * _number(phi) + rough)), name="hosted")
+    return Activation(_only_moments, closed=Hosted(np.uint32(2 * host_activation(phi).number + rough)), name="hosted")
+
+
+def for_single_inputs(phi: Activation, *args: Any) -> Activation:
+    """phi for moments of single inputs: `hosted` on the host, `sampled` where it or what goes with it is traced.
+
+    Either way one program serves all activations.
+    """
+    if not is_traced((phi, args)):
+        return hosted(phi)
+    phi, *_ = following((phi, *args))
+    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves((phi, args)) if is_traced(leaf)]
+    return sampled(phi, jnp.promote_types(jnp.result_type(*dtypes), jnp.float32))
 
 
 def _only_moments(x: Array) -> Array:
@@ -233,7 +257,7 @@ class Hosted(ClosedForms):
 
     def moments(self, phi: Any, q: Array) -> Moments:
         """`Moments` at variance q."""
-        return Moments(*_moments(self.key, q))
+        return Moments(*_sums(self.key, q), _error(self.key, q))
 
     def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
         """One minus the correlation of the outputs."""
@@ -256,15 +280,23 @@ def _call(method: str, count: int, like: Array, key: Array, *args: Array, **opti
 
 
 @jax.custom_jvp
-def _moments(key: Array, q: Array) -> tuple[Array, ...]:
-    return _call("moments", 4, q, key, q)
+def _sums(key: Array, q: Array) -> tuple[Array, ...]:
+    return _call("sums", 3, q, key, q)
 
 
-@_moments.defjvp
-def _moments_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
-    key, q = primals
-    moved = [slope * tangents[1] for slope in _derivatives(1, key, q)]
-    return _moments(key, q), (*moved, jnp.zeros_like(q))
+@_sums.defjvp
+def _sums_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
+    return _sums(*primals), tuple(slope * tangents[1] for slope in _derivatives(1, *primals))
+
+
+@jax.custom_jvp
+def _error(key: Array, q: Array) -> Array:
+    return _call("error", 1, q, key, q)[0]
+
+
+@_error.defjvp
+def _error_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return _error(*primals), jnp.zeros_like(primals[1])
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -297,7 +329,7 @@ def _pair_moments_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
         moved = [slope * d_q for slope in _pair_derivatives(key, q1, e)]
     if not is_zero(tangents[3]):
         length = jnp.sqrt(q1 * q2)
-        norm = jnp.sqrt(_moments(key, q1)[1] * _moments(key, q2)[1])
+        norm = jnp.sqrt(_sums(key, q1)[1] * _sums(key, q2)[1])
         curved = _curved_covariance(key, q1, q2, e)
         moved[0] = moved[0] + length * covariance / jnp.where(norm > 0, norm, 1.0) * d_e
         moved[1] = moved[1] - length * curved * d_e

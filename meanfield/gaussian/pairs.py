@@ -54,7 +54,8 @@ def resolution(pair: Split, scale: float, kinks: Array) -> Resolution:
 
 
 _BISECTIONS = 52
-_NEAR_NODES = 8
+NEAR_NODES = 8
+"""Gaps below a close pair's own."""
 
 
 class Pair(NamedTuple):
@@ -135,9 +136,9 @@ def is_near(q: Array, e: Array, scale: float) -> Array:
     return fixed(q * e) < (0.1 * scale) ** 2
 
 
-def near_gaps(dtype: Any) -> np.ndarray:
+def near_gaps(dtype: Any, nodes: int = NEAR_NODES) -> np.ndarray:
     """What to multiply e with for the gaps whose deficits `from_deficits` asks: e itself, then those below it."""
-    t, _ = gauss_legendre(_NEAR_NODES)
+    t, _ = gauss_legendre(nodes)
     # e' = e t^2 makes the deficits smooth in t.
     return np.append(1.0, (t + 1) / 2).astype(dtype) ** 2
 
@@ -150,7 +151,7 @@ def from_deficits(q: Array, e: Array, slope: Array, second: Array, deficits: Arr
     sqrt(e), would leave it an error of eps / sqrt(e). The criticality of c* rests on that ratio.
     """
     xp = namespace(q)
-    t, dt = gauss_legendre(_NEAR_NODES)
+    t, dt = gauss_legendre(len(deficits) - 1)
     mean = xp.sum(((t + 1) / 2 * dt).astype(q.dtype) * deficits[1:])
     return Pair(q * e * (slope - mean) / xp.where(second > 0, second, 1.0), slope - deficits[0])
 

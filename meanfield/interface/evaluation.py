@@ -13,13 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jax.extend import core
 
 from .operations import OPERATIONS
+
+if TYPE_CHECKING:
+    # Loading it takes as long as tracing a solver.
+    from jax.extend.core import ClosedJaxpr
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,6 +79,13 @@ class _Step(NamedTuple):
     write: list[int | None]
 
 
+class _Open(NamedTuple):
+    """A program without constants of its own, in the shape of one with them."""
+
+    jaxpr: Any
+    consts: tuple = ()
+
+
 class _Memory:
     """Places for the values of a program: constants are known, the others are filled in as it runs."""
 
@@ -91,7 +101,7 @@ class _Memory:
         return self.place(np.asarray(value, dtype)[()])
 
 
-def _steps(closed: core.ClosedJaxpr, wanted: Sequence[bool] | None = None) -> Callable[[Sequence[Any]], list]:
+def _steps(closed: ClosedJaxpr, wanted: Sequence[bool] | None = None) -> Callable[[Sequence[Any]], list]:
     """A traced program as a function of its flat inputs, without what its (wanted) outputs do not need."""
     memory = _Memory()
     inputs = [memory.place() for _ in closed.jaxpr.invars]
@@ -125,14 +135,14 @@ def _needed(steps: list[_Step], outputs: list[int]) -> list[_Step]:
     return kept[::-1]
 
 
-def _lay_out(memory: _Memory, closed: core.ClosedJaxpr, inputs: Sequence[int]) -> list[int]:
+def _lay_out(memory: _Memory, closed: ClosedJaxpr, inputs: Sequence[int]) -> list[int]:
     """Append a program's operations to the memory's steps; operations that only hold others are opened."""
     jaxpr = closed.jaxpr
     place: dict[Any, int] = dict(zip(jaxpr.invars, inputs, strict=True))
     place |= {v: memory.place(np.asarray(c)) for v, c in zip(jaxpr.constvars, closed.consts, strict=True)}
 
     def of(atom: Any) -> int:
-        return memory.constant(atom.val, atom.aval.dtype) if isinstance(atom, core.Literal) else place[atom]
+        return memory.constant(atom.val, atom.aval.dtype) if hasattr(atom, "val") else place[atom]
 
     for eqn in jaxpr.eqns:
         read = [of(atom) for atom in eqn.invars]
@@ -146,8 +156,8 @@ def _lay_out(memory: _Memory, closed: core.ClosedJaxpr, inputs: Sequence[int]) -
     return [of(atom) for atom in jaxpr.outvars]
 
 
-def _closed(jaxpr: Any) -> core.ClosedJaxpr:
-    return jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else core.ClosedJaxpr(jaxpr, ())
+def _closed(jaxpr: Any) -> ClosedJaxpr:
+    return jaxpr if hasattr(jaxpr, "consts") else _Open(jaxpr)  # type: ignore[return-value]
 
 
 def _action(eqn: Any) -> Callable[..., Any]:

@@ -84,7 +84,7 @@ def in_float64(compute: F) -> F:
     @wraps(compute)
     def wrapper(*args: Any, **options: Any) -> Any:
         # Inside somebody else's jit, concrete values are evaluated all the same.
-        outside = jax.ensure_compile_time_eval() if isinstance(jnp.zeros(()), jax.core.Tracer) else nullcontext()
+        outside = jax.ensure_compile_time_eval() if isinstance(jax.device_put(np.float32(0.0)), jax.core.Tracer) else nullcontext()
         with outside, jax.enable_x64(True), jax.default_device(_float64_device()):
             return compute(*args, **options)
 

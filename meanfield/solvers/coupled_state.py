@@ -82,7 +82,7 @@ def _iterate(f: Callable[[Array], Array], start: Array, most: int) -> tuple[Arra
         i, before, x = carry
         return (i < most) & ((i == 0) | ~_rests(before, x)) & jnp.all(jnp.isfinite(x)) & (jnp.max(jnp.abs(x)) < 1e30)
 
-    _, before, x = lax.while_loop(going, step, (jnp.int32(0), start, start))
+    _, before, x = lax.while_loop(going, step, (np.int32(0), start, start))
     return x, _rests(before, x)
 
 
@@ -159,4 +159,4 @@ def pairs_apart(block: Block, state: Array, chaotic: Array, chi_1: Array) -> tup
 
 def padded(value: Array) -> Array:
     """A value as the first of MOST_ROOTS, the others NaN."""
-    return jnp.full((MOST_ROOTS,), jnp.nan, value.dtype).at[0].set(value)
+    return jnp.where(jnp.arange(MOST_ROOTS) == 0, value, jnp.nan)

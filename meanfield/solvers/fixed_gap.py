@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from ..blocks.block import Block
@@ -57,7 +58,7 @@ def _fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array, start: Arra
         return i + 1, lo, hi, new, chi_c, done
 
     one = jnp.ones_like(q)
-    state = (jnp.int32(0), 0 * one, one, start, one, ~chaotic)
+    state = (np.int32(0), 0 * one, one, start, one, ~chaotic)
     state = lax.while_loop(lambda state: (state[0] < _ITERATIONS) & ~state[-1], step, state)
     _, _, _, s, chi_c, _ = state
     gap = jnp.where(jnp.isnan(chi_c), jnp.nan, q * s**2)
@@ -116,7 +117,7 @@ def noisy_gap(block: Block, q: Array, start: Array | None = None) -> tuple[Array
 
     most = frozen[1]
     start = most if start is None else lax.stop_gradient(start)
-    state = (jnp.int32(0), 0 * most, most, start, jnp.array(False))
+    state = (np.int32(0), 0 * most, most, start, np.bool_(False))
     gap = lax.while_loop(lambda state: (state[0] < _ITERATIONS) & ~state[-1], step, state)[3]
     gap = attach(_gap_excess, gap, block, q)
     return gap, slope_at_gap(block, q, gap)

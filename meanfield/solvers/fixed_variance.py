@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from ..blocks.block import Block, has_trait
 from ..blocks.kernel import Kernel
-from ..interface.labels import Status
+from ..interface.labels import Phase, Status
 from .coupled_state import next_state, uncorrelated
 from .roots import attach, bracketed_newton, brackets, significant_signs
 
@@ -118,7 +118,7 @@ def _settle(block: Block, q0: Array) -> _Settled:
         i, q, image = state
         return (i < _SETTLING) & ((i == 0) | (jnp.abs(image - q) > 4 * jnp.finfo(q.dtype).eps * q))
 
-    return _Settled(*lax.while_loop(unfinished, step, (jnp.int32(0), q0, q0))[1:])
+    return _Settled(*lax.while_loop(unfinished, step, (np.int32(0), q0, q0))[1:])
 
 
 class _Scan(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 MOST_ROOTS = 5
@@ -41,7 +42,8 @@ class Brackets(NamedTuple):
 def brackets(signs: Array, grid: Array) -> Brackets:
     """The intervals of the grid in which the sign changes."""
     changes = signs[1:] * signs[:-1] < 0
-    (where,) = jnp.nonzero(changes, size=MOST_ROOTS, fill_value=-1)
+    place = jnp.sort(jnp.where(changes, jnp.arange(changes.size), changes.size))[:MOST_ROOTS]
+    where = jnp.where(place < changes.size, place, -1)
     lo, hi = (jnp.where(where >= 0, grid[where + k], jnp.nan) for k in (0, 1))
     return Brackets(lo, hi, signs[where + 1] > 0)
 
@@ -60,7 +62,7 @@ def bracketed_newton(f: Callable[[Array], tuple[Array, Array]], between: Bracket
     def unfinished(state: tuple) -> Array:
         return (state[0] < _ITERATIONS) & ~jnp.all(state[4])
 
-    return lax.while_loop(unfinished, step, (jnp.int32(0), lo, hi, (lo + hi) / 2, jnp.isnan(lo)))[3]
+    return lax.while_loop(unfinished, step, (np.int32(0), lo, hi, (lo + hi) / 2, jnp.isnan(lo)))[3]
 
 
 def _newton_step(value: Array, slope: Array, rising: Array, lo: Array, hi: Array, x: Array) -> tuple:

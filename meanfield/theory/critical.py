@@ -20,7 +20,8 @@ from jax import Array, lax
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import Moments
-from ..gaussian.moments import moments, sampled
+from ..gaussian.host_activation import for_single_inputs
+from ..gaussian.moments import moments
 from ..gaussian.named import activation
 from ..interface.arguments import sigma, variances
 from ..interface.labels import CriticalStatus
@@ -29,7 +30,10 @@ from ..interface.ranges import values_of
 from ..interface.result import Result
 from ..solvers.roots import MOST_ROOTS, attach, bracketed_newton, brackets, significant_signs
 
-_FOUND, _NONE, _LIMIT, _INVARIANT = range(4)
+_FOUND, _NONE, _LIMIT, _INVARIANT = (
+    member.code
+    for member in (CriticalStatus.FOUND, CriticalStatus.NONE, CriticalStatus.LIMIT_Q0, CriticalStatus.SCALE_INVARIANT)
+)
 
 
 @jax.tree_util.register_dataclass
@@ -73,12 +77,12 @@ def edge_of_chaos(phi: str | Callable | Activation, q: Any = (1e-4, 10.0, 200)) 
     1.760955 0.050000
     """
     values = variances("q", values_of("q", q, geometric=True))
-    return line_at(_sampled(activation(phi), values), values)
+    return line_at(for_single_inputs(activation(phi)), values)
 
 
-@host_float64
+@host_float64(compiled=False)
 def line_at(phi: Activation, q: Any) -> EdgeOfChaos:
-    """`edge_of_chaos` at an array of variances, of an activation that may be `sampled` or tabulated."""
+    """`edge_of_chaos` at an array of variances, of an activation that may be hosted, sampled or tabulated."""
     return jax.vmap(partial(_point, phi))(jnp.asarray(q))
 
 
@@ -121,20 +125,15 @@ def critical(
         raise InputError(f"critical needs exactly one of sigma_b, sigma_w, q; got {', '.join(given) or 'none'}")
     ((name, value),) = given.items()
     sigma(name, value, single=True)
-    return _critical(_sampled(activation(phi), value), value, given=name)
+    return _critical(for_single_inputs(activation(phi), value), value, given=name)
 
 
-@host_float64
-def _sampled(phi: Activation, like: Any) -> Activation:
-    return sampled(phi, jnp.asarray(like).dtype)
-
-
-@host_float64(static=("given",))
+@host_float64(static=("given",), compiled=False)
 def _critical(phi: Activation, value: Any, *, given: str) -> CriticalPoint:
     value = jnp.asarray(value)
     if given == "q":
-        roots = jnp.full((MOST_ROOTS,), jnp.nan, value.dtype).at[0].set(value)
-        return _order_branches(phi, roots, jnp.array(False), value, given)
+        roots = jnp.where(jnp.arange(MOST_ROOTS) == 0, value, jnp.nan)
+        return _order_branches(phi, roots, np.bool_(False), value, given)
     excess = partial(_excess, given)
     frozen = lax.stop_gradient((phi, value))
     dtype = value.dtype

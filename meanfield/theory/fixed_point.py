@@ -133,12 +133,6 @@ def _fixed_pair(block: Block, v: Variances, start: Array | None = None) -> tuple
     return gap / jnp.where(v.q > 0, v.q, 1.0), chi_c
 
 
-def _start(rough: Block, v: Variances) -> Array:
-    """sqrt(1 - c*) by a block that answers roughly; exactly 1 where c* is near 0, which may be the root itself."""
-    e, _ = _fixed_pair(rough, v)
-    return jnp.where((e > 0) & (e < 1 - 1e-6), jnp.sqrt(e), 1.0)
-
-
 @in_float64
 def _on_host(block: Block, q0: np.ndarray) -> FixedPoint:
     """`fixed_point` by NumPy: q* first, then c* from a rough one."""
@@ -149,7 +143,9 @@ def _on_host(block: Block, q0: np.ndarray) -> FixedPoint:
 def _halves(block: Block, q0: np.ndarray) -> tuple[Variances, np.ndarray]:
     v, start = _variance(hosted_block(block), q0), np.float64(1.0)
     if v.chaotic or has_trait(block, "per_input_noise"):
-        start = _rough_start(hosted_block(block, rough=True), v)
+        e = _correlation(hosted_block(block, rough=True), v, start).one_minus_c_star
+        # Where c* is small 0 may be the root itself.
+        start = np.sqrt(e) if 0 < e < 0.5 else start
     return v, start
 
 
@@ -206,9 +202,7 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
     )
 
 
-_variance, _correlation, _rough_start = (
-    host_float64(part, compiled=False) for part in (solve_variance, solve_correlation, _start)
-)
+_variance, _correlation = (host_float64(part, compiled=False) for part in (solve_variance, solve_correlation))
 _by_state, _compiled = host_float64(solve_by_state), jax.jit(solve)
 
 

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ..blocks.activations import hosted_block
 from ..blocks.block import Block, check_block
 from ..blocks.kernel import Kernel
 from ..interface.arguments import correlation, variances
-from ..interface.precision import host_float64
+from ..interface.precision import host_float64, is_traced
 from ..solvers.fixed_variance import variance
 from .fixed_point import fixed_point
 
@@ -27,10 +28,11 @@ def variance_map(block: Block, q: Any) -> Any:
     3.0
     """
     check_block(block)
-    return _variance_map(block, variances("q", q, finite=False))
+    q = variances("q", q, finite=False)
+    return _variance_map(block if is_traced((block, q)) else hosted_block(block), q)
 
 
-@host_float64
+@host_float64(compiled=False)
 def _variance_map(block: Block, q: Any) -> Any:
     q = jnp.asarray(q)
     return jax.vmap(lambda one: variance(block, one))(q.ravel()).reshape(q.shape)
@@ -51,10 +53,11 @@ def correlation_map(block: Block, c: Any, q: Any = None) -> Any:
     correlation("c", c)
     if q is not None:
         variances("q", q, single=True, finite=False)
-    return _correlation_map(block, c, fixed_point(block).q_star if q is None else q)
+    q = fixed_point(block).q_star if q is None else q
+    return _correlation_map(block if is_traced((block, c, q)) else hosted_block(block), c, q)
 
 
-@host_float64
+@host_float64(compiled=False)
 def _correlation_map(block: Block, c: Any, q: Any) -> Any:
     c, q = jnp.asarray(c), jnp.asarray(q)
     defined = (q > 0) & jnp.isfinite(q)

@@ -10,7 +10,8 @@ import numpy as np
 from jax import Array, lax
 
 from ..gaussian.activation import Activation
-from ..gaussian.moments import moments, sampled
+from ..gaussian.host_activation import hosted
+from ..gaussian.moments import moments
 from ..interface.precision import host_float64
 
 _STRETCH = 64
@@ -42,7 +43,7 @@ def lengths(phi: Activation, sigma_w: Any, sigma_b: Any, depth: int, q0: Any, sk
     """
     sizes = (np.atleast_1d(np.asarray(v, np.float64)) for v in (sigma_w, sigma_b, q0))
     sigma_w, sigma_b, q = np.broadcast_arrays(*sizes)
-    known = _sampled(phi, q)
+    known = hosted(phi)
     pieces = []
     for _ in range(0, depth + 1, _STRETCH):
         q, piece = _stretch(known, sigma_w, sigma_b, q, skip, alpha)
@@ -50,12 +51,7 @@ def lengths(phi: Activation, sigma_w: Any, sigma_b: Any, depth: int, q0: Any, sk
     return Lengths(*(np.concatenate(part, axis=1)[:, : depth + 1] for part in zip(*pieces, strict=True)))
 
 
-@host_float64
-def _sampled(phi: Activation, like: Any) -> Activation:
-    return sampled(phi, jnp.asarray(like).dtype)
-
-
-@host_float64
+@host_float64(compiled=False)
 def _stretch(phi: Activation, sigma_w: Any, sigma_b: Any, q: Any, skip: Any, alpha: Any) -> tuple[Array, tuple]:
     w_var, b_var, skipped, taken = (jnp.square(jnp.asarray(v)) for v in (sigma_w, sigma_b, skip, alpha))
 
