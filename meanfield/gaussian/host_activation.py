@@ -23,6 +23,7 @@ from ..interface.differentiation import is_zero
 from ..interface.precision import following, is_traced
 from .activation import Activation
 from .closed_forms import ClosedForms, Moments
+from .elementwise import Elementwise
 from .moments import Samples, sampled, samples_of, smallest
 from .pairs import (
     FINE,
@@ -41,23 +42,15 @@ from .pairs import (
 )
 from .quadrature import LARGEST, REACH
 
-_LENGTH = 8192
-"""Arguments are evaluated by so many, so that one program serves every array."""
 _ROWS = 16
 _MOST_REMEMBERED, _MOST_KNOWN = 64, 512
-
-
-@jax.jit
-def _value_and_slope(phi: Activation, x: Array) -> tuple[Array, Array]:
-    return phi(x), phi.slope(x)
 
 
 class HostActivation:
     """phi as NumPy sees it; float64, parameters that are numbers. Arrays of any shape."""
 
     def __init__(self, phi: Activation) -> None:
-        params = {name: np.float64(value) for name, value in phi.params.items()}
-        self._bare = Activation(phi.fn, params)
+        self._evaluate = Elementwise(phi.fn, phi.params)
         self.kinks = np.asarray(phi.kinks, np.float64)
         self.scale, self.has_steps = phi.scale, phi.has_steps
         self._steps = np.asarray(phi.steps, bool)
@@ -80,15 +73,9 @@ class HostActivation:
         # phi and phi' are asked for one after the other, of one array.
         latest, *found = self._latest
         if latest is not x:
-            flat = x.ravel()
-            parts = [self._evaluated(flat[i : i + _LENGTH]) for i in range(0, flat.size, _LENGTH)]
-            found = [np.concatenate(part).reshape(x.shape) for part in zip(*parts, strict=True)]
+            found = self._evaluate(x)
             self._latest = (x, *found)
         return found[0], found[1]
-
-    def _evaluated(self, x: np.ndarray) -> list[np.ndarray]:
-        with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-            return [np.asarray(part)[: x.size] for part in _value_and_slope(self._bare, np.resize(x, _LENGTH))]
 
     def kink_array(self, dtype: Any) -> np.ndarray:
         """The kink positions, (k,)."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError
-from .quadrature import NODES, derivative, gauss_legendre, scale_free_rule
+from ..interface.evaluation import evaluated
+from .elementwise import Elementwise
+from .quadrature import NODES, gauss_legendre, scale_free_rule
 
 _NEAREST, _REACH = 1e-7, 1e7
 """Where kinks off 0 are looked for."""
 _EVEN = ((32.0, 1.0 / 512), (2.0, 1.0 / 16384))
 _RATIO = 1.0 / 256
 """Steps: even ones within a reach of 0, and relative ones from _NEAREST to _REACH."""
-_MOST, _FEW = 16, 32
+_MOST = 16
 _SEEN, _TOLD = 12.0, 1e-9
 
 
@@ -30,21 +32,23 @@ class Found(NamedTuple):
     scale: float
 
 
-def inspect_callable(fn: Callable, label: str) -> Found:
-    """Check that fn is elementwise and finite near 0, and find its kinks.
+def inspect_callable(fn: Callable, label: str, params: dict[str, float] | None = None) -> Found:
+    """Check that fn(x, **params) is elementwise and finite near 0, and find its kinks.
 
     A kink is where second differences of fn, or of its derivative, stand out from their neighbours' and go on standing
     out under refinement: on even grids around 0, which tell kinks 1/2000 apart on [-2, 2] and 1/60 apart on [-32, 32],
     and on a geometric one from 1e-7 to 1e7. Raises InputError, which begins with `label`.
 
+    >>> import jax.numpy as jnp
     >>> inspect_callable(lambda x: jnp.clip(x, -1, 1), "clip").kinks
     (-1.0, 1.0)
     >>> inspect_callable(lambda x: jnp.clip(x, -1e-4, 300), "clip").kinks
     (-0.0001, 300.0)
     """
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-        _check_elementwise(fn, label)
-        value, slope = _compiled(fn), _compiled(lambda x: derivative(fn, x))
+        _check_elementwise(partial(fn, **params or {}), label)
+        both = Elementwise(fn, params or {})
+        value, slope = (lambda x: both(x)[0]), (lambda x: both(x)[1])
         kinks = _merge(_irregular(value) + _irregular(slope))
         if len(kinks) > _MOST:
             raise InputError(f"{label}: more than {_MOST} kinks found; declare them with mf.Activation(fn, kinks=...)")
@@ -55,33 +59,22 @@ def inspect_callable(fn: Callable, label: str) -> Found:
         return found
 
 
-def _compiled(fn: Callable) -> Callable[[np.ndarray], np.ndarray]:
-    """fn from NumPy to NumPy, of arrays of any shape; small ones share one program."""
-    jitted = jax.jit(fn)
-
-    def evaluate(x: np.ndarray) -> np.ndarray:
-        flat = np.ravel(x)
-        enough = np.pad(flat, (0, max(0, _FEW - flat.size)), mode="edge")
-        return np.asarray(jitted(enough))[: flat.size].reshape(x.shape)
-
-    return evaluate
-
-
 def _check_elementwise(fn: Callable, label: str) -> None:
-    x = jnp.linspace(-3.0, 3.0, 7)
+    x, carried_out = np.linspace(-3.0, 3.0, 7), evaluated(fn)
     try:
-        y, square = fn(x), fn(jnp.stack([x, x[::-1]]))
+        y, square = carried_out(x), carried_out(np.stack([x, x[::-1]]))
+        alone = [carried_out(v[None])[0] for v in x] if np.shape(y) == x.shape else []
     except InputError:
         raise
     except Exception as error:  # whatever a user's function raises becomes one line
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{label} fails on an array of shape (7,): {reason}; it must map arrays elementwise") from None
-    if getattr(y, "shape", None) != x.shape or getattr(square, "shape", None) != (2, 7):
-        raise InputError(f"{label} is not elementwise: it maps shape (7,) to {getattr(y, 'shape', type(y))}")
-    if jnp.iscomplexobj(y) or not bool(jnp.all(jnp.isfinite(y))):
+    if np.shape(y) != x.shape or np.shape(square) != (2, 7):
+        raise InputError(f"{label} is not elementwise: it maps shape (7,) to {np.shape(y)}")
+    if np.iscomplexobj(y) or not np.all(np.isfinite(y)):
         raise InputError(f"{label} returns NaN, inf or complex values on [-3, 3]; it must be finite and real there")
-    alone = jnp.stack([fn(v[None])[0] for v in x])
-    if not bool(jnp.allclose(alone, y, rtol=1e-6, atol=1e-9) & jnp.allclose(square[1], y[::-1], rtol=1e-6, atol=1e-9)):
+    same = partial(np.allclose, rtol=1e-6, atol=1e-9)
+    if not (same(alone, y) and same(square, [y, y[::-1]])):
         raise InputError(f"{label} is not elementwise: a value depends on its neighbours in the array")
 
 
@@ -159,7 +152,7 @@ def _is_steep(slope: Callable, k: float) -> bool:
 
 def _warn_of_bends(slope: Callable, found: Found, label: str) -> None:
     """Say where phi' is, over a panel of the quadrature, far from a polynomial of the panel's degree."""
-    x, dx = (np.asarray(of) for of in scale_free_rule(jnp.asarray(found.kinks, float), found.scale))
+    x, dx = scale_free_rule(np.asarray(found.kinks, float), found.scale)
     # Next to 0 panels are as short as any singularity there asks.
     x = x[(np.abs(x).max(1) < _SEEN) & (np.abs(x).min(1) > 1e-9 * found.scale) & (dx.sum(1) > 0)]
     y = np.nan_to_num(slope(x), posinf=0.0, neginf=0.0)

@@ -253,4 +253,4 @@ def _concrete(value: Any) -> float:
 @lru_cache(maxsize=256)
 def _inspect_expression(text: str, values: tuple) -> Any:
     fn, _ = parse(text)
-    return inspect_callable(lambda x: fn(x, **dict(values)), f"activation={text!r}")
+    return inspect_callable(fn, f"activation={text!r}", dict(values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..blocks.activations import hosted_block
 from ..blocks.block import Block, check_block, has_trait
 from ..blocks.kernel import Kernel
 from ..errors import InputError
@@ -20,7 +22,7 @@ from ..solvers.coupled_state import leaves_gaussian
 from ..tables.tabulated_block import tables_for
 from ..tables.visits import visited, widened, with_activations
 
-_STRETCH, _EXACT, _LONG = 32, 128, 2048
+_STRETCH, _EXACT, _LONG, _FEW = 32, 128, 2048, 16
 
 
 @jax.tree_util.register_dataclass
@@ -108,6 +110,7 @@ def _start(block: Block, q1: Any, q2: Any, c0: Any, c_within: Any, equal: bool) 
 def _long(block: Block, state: tuple, length: int) -> Trajectory:
     """Stretches of one length, so that every depth runs the same program; a state at rest repeats itself."""
     pieces: list[Trajectory] = []
+    answered = hosted_block(block)
     known, first, attempt = None, 0, _EXACT
     while first < length:
         before, found = state, None
@@ -115,7 +118,10 @@ def _long(block: Block, state: tuple, length: int) -> Trajectory:
             known, found = _by_table(known, block, state)
             # What tables do not serve now they may serve later; asking every time would cost more than it saves.
             attempt = first if found is not None else 2 * first
-        state, piece = _layers(block, state, length=_STRETCH) if found is None else found
+        if found is None:
+            few = first < _EXACT and state[1].size <= _FEW
+            found = _one_layer(answered, state) if few else _layers(block, state, length=_STRETCH)
+        state, piece = found
         pieces.append(jax.tree.map(lambda a, n=length - first: a[:n], piece))
         first += len(piece.c)
         at_rest = zip(*map(jax.tree.leaves, (before, state)), strict=True)
@@ -167,11 +173,14 @@ def _alone_along(samples: list, block: Block, kernel: Kernel, *, length: int) ->
     return lax.map(one, jax.tree.map(jnp.asarray, kernel.replace(equal=True)))
 
 
-@host_float64(static=("length",))
-def _layers(block: Block, state: tuple, *, length: int) -> tuple[tuple, Trajectory]:
+def _all_pairs(block: Block, state: tuple, *, length: int) -> tuple[tuple, Trajectory]:
     """`length` layers of pairs (P,): the state after them, and the path (length, P)."""
     end, path = lax.map(lambda row: _one(block, row, length), jax.tree.map(jnp.asarray, state))
     return end, jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1), path)
+
+
+_layers = host_float64(_all_pairs, static=("length",))
+_one_layer = host_float64(partial(_all_pairs, length=1), compiled=False)
 
 
 def _one(block: Block, row: tuple, length: int) -> tuple[tuple, Trajectory]:
