@@ -18,14 +18,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table of named activations."""
     environment.use_compilation_cache()
-    import meanfield as mf
-
+    from .. import activation, critical
     from ..gaussian.named import NAMED
 
     rows = []
     for name in NAMED:
-        phi = mf.activation(name)
-        point = mf.critical(phi, sigma_b=SIGMA_B_VAR**0.5)
+        phi = activation(name)
+        point = critical(phi, sigma_b=SIGMA_B_VAR**0.5)
         constants = ", ".join(f"{key}={show.figures(value)}" for key, value in phi.params.items())
         rows.append((name, constants, float(point.sigma_w), float(point.q_star), str(point.status)))
     if args.json:

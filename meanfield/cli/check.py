@@ -26,11 +26,11 @@ def run(args: argparse.Namespace) -> int:
     figure = outputs.writable("-o", args.output, outputs.FIGURES)
     environment.use_compilation_cache()
     outputs.headless()
-    import meanfield as mf
+    from .. import MLP, check
 
-    block = mf.MLP(options.phi(args), sigma_w=args.sigma_w, sigma_b=args.sigma_b)
+    block = MLP(options.phi(args), sigma_w=args.sigma_w, sigma_b=args.sigma_b)
     sizes = options.given(depth=args.depth, width=args.width, seeds=args.seeds, key=args.key)
-    found = mf.check(block, **sizes)
+    found = check(block, **sizes)
     if figure is not None:
         outputs.save_figure(found.plot(), figure, args.argv)
     if args.json:

@@ -24,10 +24,10 @@ def run(args: argparse.Namespace) -> int:
     figure = outputs.writable("-o", args.output, outputs.FIGURES)
     environment.use_compilation_cache()
     outputs.headless()
-    import meanfield as mf
+    from .. import compare_init
 
     sizes = options.given(depth=args.depth, width=args.width, seeds=args.seeds, key=args.key)
-    found = mf.compare_init(options.phi(args), measured=not args.theory, **sizes)
+    found = compare_init(options.phi(args), measured=not args.theory, **sizes)
     if figure is not None:
         outputs.save_figure(found.plot(), figure, args.argv)
     if args.json:

@@ -23,9 +23,9 @@ def run(args: argparse.Namespace) -> int:
         what = " and ".join(f"--{name.replace('_', '-')}" for name in chosen) or "none"
         raise InputError(f"{what} given: give exactly one of --sigma-b, --sigma-w, --q, and the others are found")
     environment.use_compilation_cache()
-    import meanfield as mf
+    from .. import critical
 
-    found = mf.critical(options.phi(args), **chosen)
+    found = critical(options.phi(args), **chosen)
     squares = {"sigma_w_var": found.sigma_w**2, "sigma_b_var": found.sigma_b**2}
     if args.json:
         show.print_json({"activation": args.activation} | show.to_jsonable(found) | show.to_jsonable(squares))

@@ -32,13 +32,13 @@ def run(args: argparse.Namespace) -> int:
     if args.sigma_b is None:
         raise InputError("--sigma-b is missing; without --sigma-w the critical one is found for it")
     environment.use_compilation_cache()
-    import meanfield as mf
+    from .. import MLP, critical, curvature
 
     phi = options.phi(args)
-    sigma_w = args.sigma_w if args.sigma_w is not None else float(mf.critical(phi, sigma_b=args.sigma_b).sigma_w)
+    sigma_w = args.sigma_w if args.sigma_w is not None else float(critical(phi, sigma_b=args.sigma_b).sigma_w)
     if math.isnan(sigma_w):
         raise InputError(f"{args.activation} has no critical sigma_w at sigma_b = {args.sigma_b:g}; give --sigma-w")
-    found = mf.curvature(mf.MLP(phi, sigma_w=sigma_w, sigma_b=args.sigma_b), q=args.q)
+    found = curvature(MLP(phi, sigma_w=sigma_w, sigma_b=args.sigma_b), q=args.q)
     if args.json:
         inputs = {"activation": args.activation, "sigma_w": sigma_w, "sigma_b": args.sigma_b}
         show.print_json(inputs | show.to_jsonable(found))

@@ -24,14 +24,14 @@ def run(args: argparse.Namespace) -> int:
     environment.use_compilation_cache()
     import jax
 
-    import meanfield as mf
+    from .. import MLP, __version__, fixed_point
 
     began = time.perf_counter()
-    found = float(mf.fixed_point(mf.MLP("tanh", sigma_w=SIGMA_W, sigma_b=SIGMA_B)).q_star)
+    found = float(fixed_point(MLP("tanh", sigma_w=SIGMA_W, sigma_b=SIGMA_B)).q_star)
     seconds = time.perf_counter() - began
     passed = abs(found - Q_STAR) < 1e-9 * Q_STAR
     report = {
-        "meanfield": mf.__version__,
+        "meanfield": __version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         **{name: _version(name) for name in PACKAGES},

@@ -35,10 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compute and print the fixed point."""
     environment.use_compilation_cache()
-    import meanfield as mf
+    from .. import fixed_point
 
     block = options.block(args, sigma_w=args.sigma_w, sigma_b=args.sigma_b)
-    found = mf.fixed_point(block, **options.given(q0=args.q0))
+    found = fixed_point(block, **options.given(q0=args.q0))
     if args.json:
         inputs = {
             "activation": args.activation,

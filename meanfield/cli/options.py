@@ -37,9 +37,9 @@ def phi(args: argparse.Namespace) -> Any:
     """What the library is given for ACTIVATION: the word itself, or the `Activation` with its --param values."""
     if not args.param:
         return args.activation
-    import meanfield as mf
+    from ..gaussian.named import activation as named
 
-    return mf.activation(args.activation, **_numbers("--param", args.param, "NAME=VALUE", "a=0.1"))
+    return named(args.activation, **_numbers("--param", args.param, "NAME=VALUE", "a=0.1"))
 
 
 def _numbers(option: str, items: list[str], form: str, example: str) -> dict[str, float]:
@@ -65,10 +65,10 @@ def architecture(parser: argparse.ArgumentParser) -> None:
 
 def block(args: argparse.Namespace, **leaves: float) -> Any:
     """The block of --architecture around ACTIVATION, its leaves as --set and the caller say."""
-    import meanfield as mf
+    from ..blocks.architectures import architecture as named
 
     leaves |= _numbers("--set", args.set, "LEAF=VALUE", "rate=0.2")
-    return mf.architecture(args.architecture, phi(args), **leaves)
+    return named(args.architecture, phi(args), **leaves)
 
 
 def sigmas(parser: argparse.ArgumentParser, required: bool = True) -> None:

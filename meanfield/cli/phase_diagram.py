@@ -38,10 +38,10 @@ def run(args: argparse.Namespace) -> int:
     ranges = {name: options.span(f"--{name.replace('_', '-')}", getattr(args, name)) for name in ("sigma_w", "sigma_b")}
     environment.use_compilation_cache()
     outputs.headless()
-    import meanfield as mf
+    from .. import phase_diagram
 
     axes = {name: options.leaf_span(f"--{name}", getattr(args, name)) for name in ("x", "y")}
-    found = mf.phase_diagram(options.block(args), **options.given(**ranges, **axes))
+    found = phase_diagram(options.block(args), **options.given(**ranges, **axes))
     if figure is not None:
         outputs.save_figure(found.plot(), figure, args.argv)
     if data is not None:

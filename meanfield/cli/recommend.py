@@ -38,10 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Find, explain and print the recommendation."""
     environment.use_compilation_cache()
-    import meanfield as mf
+    from .. import recommend
 
     names = ("depth", "depth_wanted", "architecture", "weights")
-    found = mf.recommend(options.phi(args), **options.given(**{name: getattr(args, name) for name in names}))
+    found = recommend(options.phi(args), **options.given(**{name: getattr(args, name) for name in names}))
     if args.json:
         show.print_json(show.to_jsonable(found))
         return 0

@@ -46,15 +46,15 @@ def run(args: argparse.Namespace) -> int:
     data = _run_file(args)
     environment.use_compilation_cache()
     outputs.headless()
-    import meanfield as mf
+    from .. import Sweep, train
 
     fields = {name: getattr(args, name) for name in FIELDS}
     depths = None if args.depths is None else tuple(args.depths)
-    sweep = mf.Sweep(options.phi(args), **options.given(sigma_w=_values(args.sigma_w), depths=depths, **fields))
+    sweep = Sweep(options.phi(args), **options.given(sigma_w=_values(args.sigma_w), depths=depths, **fields))
     if args.dry_run:
         _say_cost(args, sweep)
         return 0
-    found = mf.train(sweep, path=data, resume=args.resume)
+    found = train(sweep, path=data, resume=args.resume)
     if figure is not None:
         outputs.save_figure(found.plot(), figure, args.argv)
     if args.json:

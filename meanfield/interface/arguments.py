@@ -179,7 +179,7 @@ def _numbers(name: str, value: Any, remedy: str, single: bool) -> np.ndarray:
     except (TypeError, ValueError):
         raise InputError(f"{shown(name, value)} must be a number; {remedy}") from None
     if single and np.ndim(value) != 0:
-        raise InputError(f"{name} has shape {np.shape(value)} where one number is needed; {remedy}")
+        raise InputError(f"{shown(name, value)} has shape {np.shape(value)} where one number is needed; {remedy}")
     return found
 
 
