@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..interface.numbers import Numbers
 from .activation import Activation
+from .host_activation import HostActivation
 from .moments import sampled
+from .quadrature import namespace
 
 
 class SecondDerivative(NamedTuple):
@@ -44,18 +47,19 @@ def second_derivative(phi: Activation, q: Array) -> SecondDerivative:
     return SecondDerivative(smooth, jnp.full_like(q, jnp.inf) if phi.has_steps else kinks)
 
 
-def slope_jumps(phi: Activation, dtype: np.dtype) -> Array:
+def slope_jumps(phi: Activation | HostActivation, dtype: np.dtype) -> Numbers:
     """phi'(k+) - phi'(k-) at each kink, shape (k,); exactly 0 where it is within rounding of 0, as ELU's is.
 
-    Each side is extrapolated to the kink from two points off it, so that the position need not be exact to the last
-    bit and the bend of phi next to it does not pass for a jump.
+    Of a `HostActivation` by NumPy. Each side is extrapolated to the kink from two points off it, so that the position
+    need not be exact to the last bit and the bend of phi next to it does not pass for a jump.
     """
-    if not phi.kinks:
-        return jnp.zeros((0,), dtype)
     at = phi.kink_array(dtype)
-    eps = jnp.finfo(dtype).eps
-    aside = jnp.sqrt(eps) * jnp.maximum(jnp.abs(at), phi.scale)
+    if at.size == 0:
+        return at
+    xp = namespace(at)
+    eps = xp.finfo(dtype).eps
+    aside = xp.sqrt(eps) * xp.maximum(xp.abs(at), phi.scale)
     right, left = (2 * phi.slope(at + way * aside) - phi.slope(at + 2 * way * aside) for way in (1, -1))
-    size = jnp.maximum(jnp.abs(right), jnp.abs(left))
+    size = xp.maximum(xp.abs(right), xp.abs(left))
     jump = right - left
-    return jnp.where(jnp.abs(jump) > 1e3 * eps * size, jump, 0.0)
+    return xp.where(xp.abs(jump) > 1e3 * eps * size, jump, 0.0)

@@ -30,7 +30,8 @@ import numpy as np
 from jax import Array, lax
 
 from ..gaussian.activation import Activation
-from ..gaussian.moments import moments, sampled
+from ..gaussian.host_activation import host_activation
+from ..gaussian.moments import moments
 from ..gaussian.pairs import covariance
 from ..gaussian.second_derivative import slope_jumps
 from ..gaussian.slope_deficit import deficit
@@ -82,7 +83,7 @@ class Table:
         known = self.scan[np.isfinite(self.scan)]
         self.rising = bool(np.all(np.diff(known) >= -16 * np.finfo(float).eps * known[1:]))
         self.unit = phi.scale, self.height
-        self.order = 1 if np.any(np.asarray(slope_jumps(phi, jnp.float64))) else 2
+        self.order = 1 if np.any(slope_jumps(host_activation(phi), np.dtype(float))) else 2
         self.power = rising_power(self.order)
         self._pairs: dict[int, PairPanel | None] = {}
         self._deficits: dict[int, Deficit | None] = {}
@@ -178,14 +179,10 @@ def _looked_up(known: dict[int, T], compute: Callable[[int], T], keys: Iterable[
 def _known(phi: Activation, *variances: np.ndarray) -> list[Known]:
     """What is known at arrays of variances."""
     q = np.concatenate([of.ravel() for of in variances])
-    found = moments_of_samples(_samples(phi), q) if phi.closed is None else _closed_moments(phi, q)
+    found = moments_of_samples(host_activation(phi).samples, q) if phi.closed is None else _closed_moments(phi, q)
     ends = np.cumsum([of.size for of in variances])
     shapes = [(end - of.size, end, of.shape) for of, end in zip(variances, ends, strict=True)]
     return [Known(*(a[lo:hi].reshape(shape) for a in found)) for lo, hi, shape in shapes]
-
-
-def _samples(phi: Activation) -> Any:
-    return jax.tree.map(np.asarray, sampled(phi, jnp.float64).closed)
 
 
 def _closed_moments(phi: Activation, q: np.ndarray) -> Known:
