@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -80,7 +79,7 @@ def _read(name: str, path: str | os.PathLike | None) -> files.Raw:
     else:
         places = [Path.home() / ".keras" / "datasets", Path("data"), Path.home() / "data"]
     for place in places:
-        found = _READERS[name](place)
+        found = files.READERS[name](place)
         if found is not None:
             return found
     looked = ", ".join(str(place) for place in places)
@@ -104,9 +103,4 @@ def _standardized(
     return Dataset(flat(x_train), labels[0], flat(x_test), labels[1], name, int(max(map(np.max, labels))) + 1)
 
 
-_READERS: dict[str, Callable[[Path], files.Raw | None]] = {
-    "mnist": files.mnist,
-    "fashion_mnist": files.fashion_mnist,
-    "cifar10": files.cifar10,
-}
-NAMES = ("digits", *_READERS)
+NAMES = ("digits", *files.READERS)

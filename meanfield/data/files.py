@@ -1,6 +1,6 @@
 """Readers of the files in which MNIST, Fashion-MNIST and CIFAR-10 are usually kept.
 
-Each reader takes a file or a folder and returns the arrays, or None where the data set is not there.
+Each reader takes a file or a folder and returns the arrays, or None where the data set is not there; `READERS` lists them.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["Raw", "cifar10", "fashion_mnist", "mnist"]
+__all__ = ["READERS", "Raw", "cifar10", "fashion_mnist", "mnist"]
 
 _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -124,3 +125,11 @@ def _what_is_wrong(x: np.ndarray, y: np.ndarray) -> str | None:
     if y.dtype.kind not in "ui" or (y.dtype.kind == "i" and y.min() < 0):
         return f"labels of type {y.dtype} that are not all integers >= 0; give 0 to classes - 1"
     return None
+
+
+READERS: dict[str, Callable[[Path], Raw | None]] = {
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+}
+"""Data set: what reads it from a file or a folder, None where it is not there. A new data set is one entry."""
