@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar, overload
 
 import jax
 
 P, R = ParamSpec("P"), TypeVar("R")
 
 _QUICK = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-"""On a CPU these compile 1.2 to 2.9 times faster; what is compiled may run at half the speed."""
+"""What XLA's CPU backend then leaves out gains long loops nothing; measured 1.2 to 2.9 times cheaper to compile."""
 
 
-def host_program(compute: Callable[P, R]) -> Callable[P, R]:
+@overload
+def host_program(compute: Callable[P, R]) -> Callable[P, R]: ...
+@overload
+def host_program(*, static: tuple[str, ...]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def host_program(compute: Any = None, *, static: tuple[str, ...] = ()) -> Any:
     """`jax.jit` for a program that is called with concrete arrays alone: under a trace such options are an error.
 
-    For programs that run so little that compiling them is what costs.
+    The arguments named in `static` are compiled in.
 
     >>> import jax.numpy as jnp
     >>> float(host_program(lambda x: 2 * x)(jnp.float32(1.5)))
     3.0
     """
+    if compute is None:
+        return partial(host_program, static=static)
     compiled: dict[bool, Any] = {}
 
     @wraps(compute)
-    def call(*args: P.args, **options: P.kwargs) -> R:
+    def call(*args: Any, **options: Any) -> Any:
         on_cpu = jax.default_backend() == "cpu"
         if on_cpu not in compiled:
-            compiled[on_cpu] = jax.jit(compute, compiler_options=_QUICK if on_cpu else None)
+            chosen = _QUICK if on_cpu else None
+            compiled[on_cpu] = jax.jit(compute, static_argnames=static, compiler_options=chosen)
         return compiled[on_cpu](*args, **options)
 
     return call
