@@ -4,64 +4,82 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..errors import InputError
 from ..interface.arguments import one_of
 from ..interface.quantities import symbol
 from .canvas import axes_or_new, cell_edges
+
+if TYPE_CHECKING:
+    from ..training import Trainability
 
 __all__ = ["trainability"]
 
 
 def trainability(
-    result, ax: Axes | None = None, multiples: Sequence[float] = (6,), *, of: str = "train_accuracy"
+    result: Trainability, ax: Axes | None = None, multiples: Sequence[float] = (6,), *, of: str = "train_accuracy"
 ) -> Axes:
-    """Draw a `meanfield.Trainability` as a heat map: sigma_w on x, depth on y, the mean accuracy over seeds in colour.
+    """Draw a `meanfield.Trainability` as a heat map: the leaf on x, depth on y, the mean accuracy over seeds in colour.
 
+    The sweep is over one leaf of its block, sigma_w mostly; else InputError.
     Dashed over it, n xi_c for each n of `multiples`: Schoenholz et al. 2017 found networks to train up to about
     6 xi_c. Cells without a number are hatched; a cross marks a cell in which a network diverged. `of` is
     "train_accuracy" or "test_accuracy". Draws into `ax`, or into a new figure; returns the Axes.
     """
     one_of("of", of, ("train_accuracy", "test_accuracy"))
     ax = axes_or_new(ax, size=(6.4, 4.4))
-    across, along = cell_edges(result.sigma_w), cell_edges(result.depths)
+    leaf, values = _only_leaf(result)
+    across, along = cell_edges(values), cell_edges(result.depths)
     ax.patch.set(facecolor="0.9", edgecolor="0.6", hatch="///")
     mesh = ax.pcolormesh(across, along, _seed_mean(getattr(result, of)), cmap="viridis", vmin=0.0, vmax=1.0)
     ax.set(xlim=(across[0], across[-1]), ylim=(along[0], along[-1]))
     _depth_scales(ax, result, multiples)
-    _divergence(ax, result)
+    _divergence(ax, result, values)
     sweep = result.sweep
-    ax.set_xlabel(symbol("sigma_w"))
+    ax.set_xlabel(symbol(leaf))
     ax.set_ylabel("depth (layers)")
-    title = f"{sweep.phi().name}, width {sweep.width}, $\\sigma_b$ = {sweep.sigma_b:.3g}, {sweep.steps} steps"
-    ax.set_title(title, fontsize="medium")
+    biases = "" if sweep.sigma_b is None else f", $\\sigma_b$ = {sweep.sigma_b:.3g}"
+    ax.set_title(f"{sweep.name}, width {sweep.width}{biases}, {sweep.steps} steps", fontsize="medium")
     where = "training" if of == "train_accuracy" else "test"
     ax.figure.colorbar(mesh, ax=ax, label=f"{where} accuracy")
     return ax
 
 
-def _depth_scales(ax, result, multiples: Sequence[float]) -> None:
+def _depth_scales(ax: Axes, result: Trainability, multiples: Sequence[float]) -> None:
     top = ax.get_ylim()[1]
     for n, dashes in zip(multiples, _dashes(len(multiples)), strict=True):
         # xi_c is infinite on the critical line; the line leaves the picture there and comes back.
         height = np.minimum(n * result.curve_xi_c, 100 * top)
-        ax.plot(result.curve_sigma_w, height, color="white", lw=1.8, ls=dashes, label=rf"{n:g} $\xi_c$")
+        ax.plot(result.curve_x, height, color="white", lw=1.8, ls=dashes, label=rf"{n:g} $\xi_c$")
     if len(multiples):
         # White lines need a dark ground in the legend too.
         ax.legend(loc="upper right", facecolor="0.25", labelcolor="white", framealpha=0.9, handlelength=3)
 
 
-def _dashes(count: int) -> list:
+def _dashes(count: int) -> list[Any]:
     styles = ["--", ":", "-.", (0, (1, 3))]
     return [styles[i % len(styles)] for i in range(count)]
 
 
-def _divergence(ax, result) -> None:
+def _divergence(ax: Axes, result: Trainability, values: np.ndarray) -> None:
     rows, columns = np.nonzero(result.diverged.any(axis=-1))
     if len(rows):
-        ax.plot(result.sigma_w[columns], result.depths[rows], "x", color="crimson", ms=5, label="_diverged")
+        ax.plot(values[columns], result.depths[rows], "x", color="crimson", ms=5, label="_diverged")
+
+
+def _only_leaf(result: Trainability) -> tuple[str, np.ndarray]:
+    """The one leaf that the sweep is over, and its values."""
+    leaves = result.sweep.leaves
+    if len(leaves) != 1:
+        raise InputError(
+            f"result is over {', '.join(leaves) or 'depth alone'}; a map has depth and one leaf of the block"
+        )
+    ((name, values),) = leaves.items()
+    return name, np.array(values)
 
 
 def _seed_mean(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Grids of trained networks: what the theory calls trainable, put to the test.
 
 A `Sweep` says what to train, `train` does it and returns a `Trainability`, `Sweep.cost` says beforehand what it
-takes. The networks here are arrays and a scan, built for training hundreds at once; networks for users live in
-`networks`, what a network does before training in `measure`, and the drawing of the map in `plots`.
+takes. The networks are `networks.Network`s of any block; what a network does before training is in `measurement`, and
+the drawing of the map in `plots`.
 """
 
 from .cost import Cost

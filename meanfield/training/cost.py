@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 
 import jax
 import jax.numpy as jnp
 
-from .network import parameter_count
+from ..networks.network import parameter_count
 from .sweep import Sweep
+from .task import SCORED
 
 __all__ = ["Cost", "cell_bytes", "cell_flops", "chunk_size", "estimate", "memory_budget"]
 
@@ -49,7 +51,7 @@ class Cost:
 
 def cell_bytes(sweep: Sweep, depth: int, d_in: int, classes: int) -> int:
     """The memory that training one network takes: weights, gradients, optimizer slots, and kept activations."""
-    weights = parameter_count(d_in=d_in, width=sweep.width, depth=depth, d_out=classes)
+    weights = _parameters(sweep, depth, d_in, classes)
     slots = 2 if sweep.optimizer == "adam" else 1
     kept = 2 * depth * sweep.batch_size * sweep.width
     return 4 * ((3 + slots) * weights + kept)
@@ -57,8 +59,12 @@ def cell_bytes(sweep: Sweep, depth: int, d_in: int, classes: int) -> int:
 
 def cell_flops(sweep: Sweep, depth: int, d_in: int, classes: int, scored: int) -> float:
     """The operations that one network takes: 6 a weight and example in training, 2 in scoring."""
-    weights = parameter_count(d_in=d_in, width=sweep.width, depth=depth, d_out=classes)
+    weights = _parameters(sweep, depth, d_in, classes)
     return float(weights) * (6 * sweep.batch_size * sweep.steps + 2 * scored)
+
+
+def _parameters(sweep: Sweep, depth: int, d_in: int, classes: int) -> int:
+    return parameter_count(sweep.block, depth=depth - 1, width=sweep.width, d_in=d_in, d_out=classes)
 
 
 def memory_budget() -> int:
@@ -86,11 +92,9 @@ def chunk_size(cells: int, bytes_each: int, budget: int, devices: int = 1) -> in
 
 def estimate(sweep: Sweep) -> Cost:
     """The cost of a sweep on this machine, nothing trained; loads the data and times a few matrix products."""
-    from .cells import SCORED
-
     data = sweep.dataset()
     d_in, classes = data.x_train.shape[1], data.classes
-    per_depth = len(sweep.sigma_w) * sweep.seeds
+    per_depth = math.prod(sweep.shape[1:])
     devices = len(jax.devices())
     scored = min(SCORED, len(data.x_train)) + min(SCORED, len(data.x_test))
     flops, parameters, chunks, memory = 0.0, 0, [], []
@@ -99,7 +103,7 @@ def estimate(sweep: Sweep) -> Cost:
         chunks.append(chunk_size(per_depth, each, memory_budget(), devices))
         memory.append(chunks[-1] * each)
         flops += per_depth * cell_flops(sweep, depth, d_in, classes, scored)
-        parameters += per_depth * parameter_count(d_in=d_in, width=sweep.width, depth=depth, d_out=classes)
+        parameters += per_depth * _parameters(sweep, depth, d_in, classes)
     seconds = flops / (_EFFICIENCY * devices * _probe(sweep)) + _COMPILE_SECONDS * len(sweep.depths)
     return Cost(
         networks=per_depth * len(sweep.depths),

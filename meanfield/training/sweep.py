@@ -5,19 +5,29 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
+from ..blocks.block import MLP, Block
+from ..blocks.leaves import from_json as block_from_json
+from ..blocks.leaves import to_json as block_to_json
+from ..blocks.leaves import with_leaf
 from ..data import NAMES, Dataset, load
 from ..errors import InputError
+from ..gaussian.activation import Activation
+from ..gaussian.named import activation
 from ..interface.arguments import instance_of, one_of, positive, whole
 from ..interface.ranges import sigma_values, whole_values
+from .axes import check_leaves, check_trainable, read_axes
 
 __all__ = ["OPTIMIZERS", "Sweep"]
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
+SIGMA_W = (1.0, 2.0, 11)
+"""The range of sigma_w where an activation is given and none is."""
 
 # Where phi is sampled for the manifest: two callables of one name are told apart by what they do.
 _PROBES = (-2.5, -0.7, 0.0, 0.3, 1.9)
@@ -25,36 +35,45 @@ _PROBES = (-2.5, -0.7, 0.0, 0.3, 1.9)
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """A grid sigma_w x depth (x seed) of deep MLPs to train, after Schoenholz et al. 2017, figure 5.
+    """A grid of deep networks to train: depth, seed and any leaves of a block (Schoenholz et al. 2017, figure 5).
 
-    A network of depth L and constant width has h^1 = W x + b and L blocks h^{l+1} = W phi(h^l) + b, the last of
-    which is the readout; W ~ N(0, sigma_w^2 / fan_in), b ~ N(0, sigma_b^2). It is trained on cross-entropy in
-    float32, by minibatches that are the same for every network, and scored on the first 2,048 examples of the
-    training and of the test set.
+    Networks are `mf.networks.Network`s of constant width: a first layer and `depth` blocks, the last of which is the
+    readout (of an `mf.MLP` h^1 = W x + b and h^{l+1} = W phi(h^l) + b with W ~ N(0, sigma_w^2 / fan_in), b ~ N(0,
+    sigma_b^2)). They are trained on cross-entropy in float32, by minibatches that are the same for every network, and
+    scored on the first 2,048 examples of the training and of the test set, dropout and noise turned off.
 
-    - `activation`: a name, an expression, a JAX callable or a `meanfield.Activation`.
-    - `sigma_w`: values, or `(lo, hi, n)` with an integer n for n points, both ends included. Standard deviations.
-    - `sigma_b`: one standard deviation; the default is sigma_b^2 = 0.05.
+    - `activation`: a name, an expression, a JAX callable or a `meanfield.Activation`, of which an `mf.MLP` is made; or
+      a block, the own sigmas of which count where they are no axis.
+    - `axes`: {"depth": values, "seed": how many, leaf: values}, a leaf by its path as in `mf.with_leaf` ("sigma_w",
+      "rate", "scale"), its values a sequence or `(lo, hi, n)` with an integer n for n points, both ends included. What
+      is given here precedes `sigma_w`, `depths` and `seeds`, which say the same by keyword; afterwards those hold it,
+      and `axes` the other leaves.
+    - `sigma_w`: standard deviations; of an activation from 1 to 2 by default. `sigma_b`: one; the default for an
+      activation is sigma_b^2 = 0.05.
     - `depths`: values (layers), always, never a range. Keep them below half of `width`.
     - `steps`, `batch_size`, `learning_rate`, `optimizer` ("sgd" | "adam" | "rmsprop"), `momentum` (sgd only).
     - `seeds`: how many independent networks each cell trains.
     - `data`: the name of a data set, or a `Dataset`; `data_path` as in `meanfield.data.load`.
-    - `key`: the integer that every random number comes from. A network's draw depends on `key`, its own depth,
-      sigma_w and seed, not on the rest of the grid.
+    - `key`: the integer that every random number comes from. A network's draw depends on `key` and on its own depth,
+      leaves and seed, not on the rest of the grid.
 
     The default takes about three minutes on two cores. Grid values are sorted and freed of repeats. Bad values raise
-    `InputError`.
+    `InputError`, as do blocks that need positions (Conv) or couple the examples of a batch (BatchNorm, Attention).
 
     >>> sweep = Sweep(depths=(4, 8), sigma_w=(1.0, 2.0, 5), width=32)
     >>> sweep.shape, sweep.sigma_w
     ((2, 5, 1), (1.0, 1.25, 1.5, 1.75, 2.0))
     >>> Sweep.from_json(sweep.to_json()) == sweep
     True
+    >>> import meanfield as mf
+    >>> block = mf.Activate("tanh") >> mf.Dropout(0.1) >> mf.Dense(1.5, 0.2)
+    >>> Sweep(block, axes={"rate": (0.0, 0.5, 3), "depth": (4, 8), "seed": 2}).shape
+    (2, 3, 2)
     """
 
-    activation: str | Callable[..., Any] = "tanh"
-    sigma_w: tuple[float, ...] = (1.0, 2.0, 11)
-    sigma_b: float = math.sqrt(0.05)
+    activation: str | Callable[..., Any] | Block = "tanh"
+    sigma_w: Any = None
+    sigma_b: float | None = None
     depths: tuple[int, ...] = (8, 16, 24, 32, 40, 48, 56, 64)
     width: int = 128
     steps: int = 200
@@ -66,13 +85,17 @@ class Sweep:
     data: str | Dataset = "digits"
     data_path: str | None = None
     key: int = 0
+    axes: Any = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.phi()  # an unknown activation is found here, not after the data are read
+        axes = read_axes(self.axes)
         values = {
-            "sigma_w": sigma_values("sigma_w", self.sigma_w),
-            "sigma_b": positive("sigma_b", self.sigma_b, zero=True),
-            "depths": whole_values("depths", self.depths),
+            "sigma_w": self._sigma_w(self.sigma_w if axes.sigma_w is None else axes.sigma_w),
+            "sigma_b": self._sigma_b(),
+            "depths": whole_values("depths", self.depths) if axes.depths is None else axes.depths,
+            "seeds": self.seeds if axes.seeds is None else axes.seeds,
+            "axes": axes.leaves,
             "learning_rate": positive("learning_rate", self.learning_rate),
             "momentum": positive("momentum", self.momentum, below=1.0, zero=True),
             "optimizer": one_of("optimizer", self.optimizer, OPTIMIZERS),
@@ -83,14 +106,49 @@ class Sweep:
         if isinstance(self.data, str):
             one_of("data", self.data, NAMES)
         for name in ("width", "steps", "batch_size", "seeds"):
-            values[name] = whole(name, getattr(self, name))
+            values[name] = whole(name, values.get(name, getattr(self, name)))
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        check_leaves(self.block, self.leaves)
+        check_trainable(self.block)
+
+    def _sigma_w(self, given: Any) -> tuple[float, ...]:
+        if isinstance(self.activation, Block) and (given is None or len(np.atleast_1d(given)) == 0):
+            return ()
+        return sigma_values("sigma_w", SIGMA_W if given is None else given)
+
+    def _sigma_b(self) -> float | None:
+        if self.sigma_b is None:
+            return None if isinstance(self.activation, Block) else math.sqrt(0.05)
+        return positive("sigma_b", self.sigma_b, zero=True)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """The shape of every result of this sweep: (depths, sigma_w, seeds)."""
-        return len(self.depths), len(self.sigma_w), self.seeds
+    def leaves(self) -> dict[str, tuple[float, ...]]:
+        """The leaves that are axes, by path, with their values: sigma_w first."""
+        return ({"sigma_w": self.sigma_w} if self.sigma_w else {}) | dict(self.axes)
+
+    @property
+    def block(self) -> Block:
+        """The block whose leaves are swept; on an axis it has whatever value it was given."""
+        if not isinstance(self.activation, Block):
+            return MLP(self.phi(), 1.0, self.sigma_b)
+        return self.activation if self.sigma_b is None else with_leaf(self.activation, "sigma_b", self.sigma_b)
+
+    def block_at(self, values: Sequence[float]) -> Block:
+        """The block of one cell, a value for each of `leaves`.
+
+        >>> Sweep("tanh", axes={"sigma_b": [0.1, 0.2]}).block_at((1.5, 0.2)).blocks[1]
+        Dense(sigma_w=1.5, sigma_b=0.2)
+        """
+        block = self.block
+        for path, value in zip(self.leaves, values, strict=True):
+            block = with_leaf(block, path, value)
+        return block
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of every result of this sweep: (depths, one for each of `leaves`, seeds)."""
+        return len(self.depths), *map(len, self.leaves.values()), self.seeds
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -103,11 +161,15 @@ class Sweep:
             f"take width >= {2 * self.depths[-1]}",
         )
 
-    def phi(self):
-        """The activation, resolved (a `meanfield.Activation`)."""
-        from ..gaussian.named import activation
+    def phi(self) -> Activation | None:
+        """The activation, resolved; None where the sweep is of a block."""
+        return None if isinstance(self.activation, Block) else activation(self.activation)
 
-        return activation(self.activation)
+    @property
+    def name(self) -> str:
+        """What is trained, in words: the activation's name, or the block."""
+        phi = self.phi()
+        return repr(self.activation) if phi is None else phi.name
 
     def dataset(self) -> Dataset:
         """The data set, loaded; `InputError` where it is unknown, missing or smaller than one batch."""
@@ -131,12 +193,25 @@ class Sweep:
         A callable goes by its name; `activation_values` (phi at a few points) tells two of one name apart.
         """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        phi = self.phi()
         fields |= {name: list(fields[name]) for name in ("sigma_w", "depths")}
-        fields["activation"] = self.activation if isinstance(self.activation, str) else phi.name
+        fields["activation"] = self._activation_as_json()
         fields["data"] = self.data if isinstance(self.data, str) else self.data.name
-        fields["activation_values"] = [float(v) for v in np.asarray(phi(np.asarray(_PROBES, np.float32)))]
+        # Sweeps over sigma_w alone have the manifest that they had before there were other leaves.
+        axes = [[name, list(values)] for name, values in fields.pop("axes")]
+        fields |= {"axes": axes} if axes else {}
+        phis = [part for part in jax.tree.leaves(self.block, is_leaf=_is_activation) if _is_activation(part)]
+        fields["activation_values"] = [
+            float(v) for phi in phis for v in np.asarray(phi(np.asarray(_PROBES, np.float32)))
+        ]
         return fields
+
+    def _activation_as_json(self) -> Any:
+        if not isinstance(self.activation, Block):
+            return self.activation if isinstance(self.activation, str) else self.name
+        try:
+            return json.loads(block_to_json(self.activation))
+        except InputError:  # a callable in it, which has no JSON form
+            return self.name
 
     def to_json(self) -> str:
         """The manifest as one line of JSON."""
@@ -153,6 +228,8 @@ class Sweep:
                 raise ValueError(f"unknown {', '.join(sorted(unknown))}")
         except (TypeError, ValueError) as error:
             raise InputError(f"manifest={text[:60]!r} is not one that Sweep.to_json wrote: {error}") from None
+        if isinstance(fields.get("activation"), dict):
+            fields["activation"] = block_from_json(json.dumps(fields["activation"]))
         return cls(**fields)
 
     def differences(self, manifest: dict[str, Any]) -> list[str]:
@@ -160,11 +237,15 @@ class Sweep:
 
         `data_path` is left out: a file may move. Activation values are compared to float32.
         """
-        mine = self.manifest()
-        names = [name for name in mine if name not in ("data_path", "activation_values")]
-        found = [f"{n}: {manifest.get(n)} -> {mine[n]}" for n in names if manifest.get(n) != mine[n]]
+        mine = json.loads(self.to_json())
+        names = [name for name in {**mine, **manifest} if name not in ("data_path", "activation_values")]
+        found = [f"{n}: {manifest.get(n)} -> {mine.get(n)}" for n in names if manifest.get(n) != mine.get(n)]
         stored = np.asarray(manifest.get("activation_values", ()), float)
         here = np.asarray(mine["activation_values"])
         if stored.shape != here.shape or not np.allclose(stored, here, rtol=1e-5, atol=1e-6, equal_nan=True):
             found.append("activation: another function of the same name")
         return found
+
+
+def _is_activation(part: Any) -> bool:
+    return isinstance(part, Activation)

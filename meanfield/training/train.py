@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,18 +11,21 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from ..data import Dataset
 from ..errors import InputError
 from ..interface.devices import over_devices
 from ..interface.paths import NETCDF, path_to_write
 from ..interface.progress import bar
-from .cells import Programs, Task, cell_keys, train_cells
+from .cells import Cells, Programs, Scores, draw, train_cells
 from .cost import cell_bytes, chunk_size, memory_budget
+from .depth_scales import predicted_depth_scales
 from .sweep import Sweep
-from .trainability import MEASURED, THEORY, Trainability
+from .task import Task
+from .trainability import MEASURED, Trainability
 
 __all__ = ["predicted_depth_scales", "train"]
 
-_CURVE_POINTS = 192
+_Scored = tuple[tuple[np.ndarray, ...], Scores]
 
 
 def train(
@@ -69,50 +73,54 @@ def train(
 
 
 class _Chunk(NamedTuple):
-    """One call's worth of networks: the depth, and the index of each cell on the grid (three arrays)."""
+    """One call's worth of networks: the depth, the index of each cell on the grid (an array for each axis), a size."""
 
     depth: int
-    cells: tuple[np.ndarray, np.ndarray, np.ndarray]
+    cells: tuple[np.ndarray, ...]
     size: int
 
     @property
     def work(self) -> int:
         return self.depth * self.size
 
+    def draw(self, sweep: Sweep, d_in: int, classes: int) -> Cells:
+        """The chunk's networks; the last chunk of a depth repeats one, so that one compilation serves them all."""
+        _, *leaves, seeds = self.cells
+        at = np.pad(np.arange(len(seeds)), (0, self.size - len(seeds)), mode="edge")
+        columns = [np.array(v)[i[at]] for v, i in zip(sweep.leaves.values(), leaves, strict=True)]
+        values = [tuple(float(column[cell]) for column in columns) for cell in range(self.size)]
+        return draw(sweep, self.depth, values, seeds[at].tolist(), d_in, classes)
+
 
 def _plan(sweep: Sweep, d_in: int, classes: int) -> list[_Chunk]:
     """Cut the grid into chunks. The cut is that of the whole grid even in a resumed run, because the number of
     networks in a chunk moves the last bits of a sum, and a chaotic network amplifies last bits."""
     devices, budget = len(jax.devices()), memory_budget()
-    count = len(sweep.sigma_w) * sweep.seeds
+    of_one_depth = sweep.shape[1:]
+    count = math.prod(of_one_depth)
     chunks = []
     for row, depth in enumerate(sweep.depths):
         size = chunk_size(count, cell_bytes(sweep, depth, d_in, classes), budget, devices)
         for first in range(0, count, size):
             flat = np.arange(first, min(first + size, count))
-            column, seed = np.divmod(flat, sweep.seeds)
-            chunks.append(_Chunk(depth, (np.full_like(flat, row), column, seed), size))
+            chunks.append(_Chunk(depth, (np.full_like(flat, row), *np.unravel_index(flat, of_one_depth)), size))
     return chunks
 
 
-def _chunks(sweep: Sweep, data, finished: np.ndarray, progress: bool | None) -> Iterator:
+def _chunks(sweep: Sweep, data: Dataset, finished: np.ndarray, progress: bool | None) -> Iterator[_Scored]:
     """Train each chunk that has an unfinished network; yields its cells and their scores."""
     d_in = data.x_train.shape[1]
     todo = [chunk for chunk in _plan(sweep, d_in, data.classes) if not finished[chunk.cells].all()]
-    programs, task, sharding = Programs(sweep, d_in, data.classes), Task.of(sweep, data), over_devices(jax.devices())
+    programs, task, sharding = Programs(sweep), Task.of(sweep, data), over_devices(jax.devices())
     if sharding is not None:
         task = jax.device_put(task, jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
     with bar(sum(chunk.work for chunk in todo) * sweep.steps, "training", progress) as advance:
         for chunk in todo:
-            _, column, seed = chunk.cells
-            # Every chunk of a depth has one shape, so one compilation: the last one repeats a network to fill up.
-            filled = np.pad(np.arange(len(column)), (0, chunk.size - len(column)), mode="edge")
-            sigma_w = np.array(sweep.sigma_w)[column[filled]]
-            keys = cell_keys(sweep.key, chunk.depth, sigma_w, seed[filled])
             advance(0, f"training, depth {chunk.depth}")
-            on_steps = _counter(advance, chunk)
-            scores = train_cells(programs, task, chunk.depth, sigma_w, keys, sharding, on_steps)
-            yield chunk.cells, scores._replace(**{k: v[: len(column)] for k, v in scores._asdict().items()})
+            cells = chunk.draw(sweep, d_in, data.classes)
+            scores = train_cells(programs, task, cells, sharding, _counter(advance, chunk))
+            real = len(chunk.cells[0])
+            yield chunk.cells, scores._replace(**{name: each[:real] for name, each in scores._asdict().items()})
 
 
 def _counter(advance: Callable[..., None], chunk: _Chunk) -> Callable[[int], None]:
@@ -134,23 +142,3 @@ def _checked(path: str | os.PathLike | None, resume: bool) -> Path | None:
     if found.exists() and not resume:
         raise InputError(f"path={str(path)!r} exists; pass resume=True to go on with it, or name another file")
     return found
-
-
-def predicted_depth_scales(sweep: Sweep) -> dict[str, np.ndarray]:
-    """What the theory says of the sweep's block: `xi_c`, `xi_grad`, `chi_1` (sigma_w,), and the curve of xi_c.
-
-    >>> predicted_depth_scales(Sweep(sigma_w=(1.0, 1.5811388300841898, 2)))["xi_c"].round(2)[-1]
-    np.float64(11.8)
-    """
-    from ..theory.phase_diagram import phase_diagram
-
-    # Padded to round numbers, so that sweeps of different grids share one compilation of the theory.
-    count = len(sweep.sigma_w)
-    points = np.pad(np.array(sweep.sigma_w), (0, -count % 64), mode="edge")
-    curve = np.linspace(sweep.sigma_w[0], sweep.sigma_w[-1], _CURVE_POINTS)
-    diagram = phase_diagram(
-        sweep.activation, sigma_w=np.concatenate([points, curve]), sigma_b=np.array([sweep.sigma_b])
-    )
-    found = {name: np.asarray(getattr(diagram, name), float)[0] for name in THEORY}
-    at_points = {name: values[:count] for name, values in found.items()}
-    return at_points | {"curve_sigma_w": curve, "curve_xi_c": found["xi_c"][len(points) :]}

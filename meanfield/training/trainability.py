@@ -8,19 +8,24 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from ..errors import InputError
 from ..interface.jsonable import to_jsonable
+from ..interface.quantities import QUANTITIES
+from .depth_scales import THEORY
 from .sweep import Sweep
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
 
 __all__ = ["MEASURED", "Trainability"]
 
 MEASURED = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "diverged", "finished")
-THEORY = ("xi_c", "xi_grad", "chi_1")
 _LONG = {
     "train_accuracy": "accuracy on the training set",
     "test_accuracy": "accuracy on the test set",
@@ -31,18 +36,19 @@ _LONG = {
     "xi_c": "depth scale of the correlation, layers",
     "xi_grad": "depth scale of the gradients, layers, negative where they grow",
     "chi_1": "perpendicular susceptibility at q*",
-    "curve_xi_c": "depth scale of the correlation on a finer grid of sigma_w, layers",
+    "curve_xi_c": "depth scale of the correlation on a finer grid, layers",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Trainability:
-    """What `meanfield.train` returns; axes (depth, sigma_w, seed) as `sweep.shape` has them.
+    """What `meanfield.train` returns; axes (depth, leaves, seed) as `sweep.shape`, mostly (depth, sigma_w, seed).
 
     - `train_accuracy`, `test_accuracy` (0 to 1), `train_loss`, `test_loss` (nats): float64, NaN where not finished.
     - `diverged`, `finished`: bool. A diverged network keeps the accuracy it was measured to have, which is chance.
-    - `xi_c`, `xi_grad`, `chi_1`, each (sigma_w,): the theory at the sweep's points (Schoenholz et al. 2017).
-    - `curve_sigma_w`, `curve_xi_c`, each (k,): xi_c on a finer grid, for the line in the figure.
+    - `xi_c`, `xi_grad`, `chi_1`, each over the leaves: the theory at the sweep's points (Schoenholz et al. 2017).
+    - `curve_x`, `curve_xi_c`, each (k,): xi_c on a finer grid of the leaf, for the line in the figure; empty where the
+      sweep has not exactly one. `curve_sigma_w` is the same as `curve_x`.
 
     `complete` says whether every network is finished, `warnings` what to know before trusting the map.
     """
@@ -57,13 +63,18 @@ class Trainability:
     xi_c: np.ndarray
     xi_grad: np.ndarray
     chi_1: np.ndarray
-    curve_sigma_w: np.ndarray
+    curve_x: np.ndarray
     curve_xi_c: np.ndarray
 
     @property
     def sigma_w(self) -> np.ndarray:
         """The sweep's sigma_w, (n,)."""
         return np.array(self.sweep.sigma_w)
+
+    @property
+    def curve_sigma_w(self) -> np.ndarray:
+        """`curve_x`, of a sweep over sigma_w."""
+        return self.curve_x
 
     @property
     def depths(self) -> np.ndarray:
@@ -82,26 +93,33 @@ class Trainability:
         partial = () if self.complete else (f"stopped after {done} of {self.finished.size} networks",)
         return self.sweep.warnings + partial
 
+    @property
+    def _curve_axis(self) -> str:
+        """What the curve's values are called in files."""
+        return f"curve_{next(iter(self.sweep.leaves), 'x')}"
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-able values under the attribute names: lists, NaN as None, infinities as words."""
         arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "sweep"}
-        axes = {"depths": self.depths, "sigma_w": self.sigma_w}
-        numbers = to_jsonable(axes | arrays)
-        return {"sweep": self.sweep.manifest(), "complete": self.complete, "warnings": list(self.warnings)} | numbers
+        arrays = {self._curve_axis if name == "curve_x" else name: array for name, array in arrays.items()}
+        axes = {"depths": self.depths, **self.sweep.leaves}
+        plain = {name: to_jsonable(value) for name, value in (axes | arrays).items()}
+        return {"sweep": self.sweep.manifest(), "complete": self.complete, "warnings": list(self.warnings)} | plain
 
-    def to_xarray(self):
+    def to_xarray(self) -> xarray.Dataset:
         """An `xarray.Dataset` with named axes and long names; the manifest is its attribute `sweep`."""
         import xarray
 
-        grid, line = ("depth", "sigma_w", "seed"), ("sigma_w",)
+        leaves, curve = tuple(self.sweep.leaves), self._curve_axis
+        grid = ("depth", *leaves, "seed")
         variables = {n: (grid, getattr(self, n), {"long_name": _LONG[n]}) for n in MEASURED}
-        variables |= {n: (line, getattr(self, n), {"long_name": _LONG[n]}) for n in THEORY}
-        variables["curve_xi_c"] = ("curve_sigma_w", self.curve_xi_c, {"long_name": _LONG["curve_xi_c"]})
+        variables |= {n: (leaves, getattr(self, n), {"long_name": _LONG[n]}) for n in THEORY}
+        variables["curve_xi_c"] = (curve, self.curve_xi_c, {"long_name": _LONG["curve_xi_c"]})
         coords = {
             "depth": ("depth", self.depths, {"long_name": "depth", "units": "layers"}),
-            "sigma_w": ("sigma_w", self.sigma_w, {"long_name": "standard deviation of the weights times sqrt(fan_in)"}),
+            **{leaf: (leaf, np.array(values), _described(leaf)) for leaf, values in self.sweep.leaves.items()},
             "seed": np.arange(self.sweep.seeds),
-            "curve_sigma_w": self.curve_sigma_w,
+            curve: self.curve_x,
         }
         attrs = {"title": "trainability of deep networks", "sweep": self.sweep.to_json()}
         return xarray.Dataset(variables, coords, attrs)
@@ -131,8 +149,9 @@ class Trainability:
                 stored = stored.load()
             sweep = sweep if sweep is not None else Sweep.from_json(stored.attrs["sweep"])
             differ = sweep.differences(json.loads(stored.attrs["sweep"]))
-            names = [field.name for field in dataclasses.fields(cls) if field.name != "sweep"]
+            names = [field.name for field in dataclasses.fields(cls) if field.name not in ("sweep", "curve_x")]
             arrays = {name: np.asarray(stored[name]) for name in names}
+            arrays["curve_x"] = np.asarray(stored[stored["curve_xi_c"].dims[0]])
         except InputError:
             raise
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -143,19 +162,20 @@ class Trainability:
             raise InputError(f"path={str(path)!r} holds another sweep ({what}); repeat it or name another file")
         return cls(sweep=sweep, **arrays)
 
-    def plot(self, ax=None, **options):
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the map with `meanfield.plots.trainability`; returns the Axes."""
         from ..plots.trainability import trainability
 
         return trainability(self, ax, **options)
 
     def __repr__(self) -> str:
-        sweep, done = self.sweep, int(self.finished.sum())
-        (sigmas, depths), data = (sweep.sigma_w, sweep.depths), sweep.manifest()["data"]
+        sweep, done, depths = self.sweep, int(self.finished.sum()), self.sweep.depths
+        spans = [f"{leaf} {values[0]:g} to {values[-1]:g} ({len(values)})" for leaf, values in sweep.leaves.items()]
+        spans += [] if sweep.sigma_b is None or "sigma_b" in sweep.leaves else [f"sigma_b {sweep.sigma_b:.4g}"]
+        spans += [f"depths {depths[0]} to {depths[-1]} ({len(depths)})", f"seeds {sweep.seeds}"]
         lines = [
-            f"Trainability of {sweep.phi().name} on {data}: {done} of {self.finished.size} networks",
-            f"  sigma_w {sigmas[0]:g} to {sigmas[-1]:g} ({len(sigmas)}), sigma_b {sweep.sigma_b:.4g}, "
-            f"depths {depths[0]} to {depths[-1]} ({len(depths)}), seeds {sweep.seeds}",
+            f"Trainability of {sweep.name} on {sweep.manifest()['data']}: {done} of {self.finished.size} networks",
+            f"  {', '.join(spans)}",
         ]
         if done:
             accuracy = self.train_accuracy[self.finished]
@@ -173,6 +193,11 @@ jax.tree_util.register_dataclass(
     data_fields=[field.name for field in dataclasses.fields(Trainability) if field.name != "sweep"],
     meta_fields=["sweep"],
 )
+
+
+def _described(leaf: str) -> dict[str, str]:
+    known = QUANTITIES.get(leaf)
+    return {} if known is None else {"long_name": known.long_name}
 
 
 def _umask() -> int:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+import meanfield as mf
 from meanfield.errors import InputError
 from meanfield.training import Sweep
 
@@ -112,3 +113,60 @@ def test_cost_grows_with_the_grid():
     assert small.parameters == 2 * (65 * 32 + 3 * 33 * 32 + 33 * 10)
     assert large.flops == pytest.approx(2 * small.flops)
     assert 0 < small.seconds < 60 and "2 networks" in str(small)
+
+
+def test_axes_say_what_the_keywords_say():
+    by_keyword = Sweep("relu", sigma_w=(1.0, 2.0, 3), depths=(4, 8), seeds=2)
+    assert Sweep("relu", axes={"sigma_w": (1.0, 2.0, 3), "depth": (4, 8), "seed": 2}) == by_keyword
+    assert Sweep("relu", axes={"seed": [0, 1], "sigma_w": [1.0, 1.5, 2.0]}, depths=(4, 8)) == by_keyword
+    assert by_keyword.leaves == {"sigma_w": (1.0, 1.5, 2.0)} and by_keyword.axes == ()
+    assert "axes" not in by_keyword.manifest()  # files of the first version have none
+
+
+def test_a_blocks_own_sigmas_are_honoured():
+    block = mf.Residual(mf.MLP("tanh", 1.7, 0.4), scale=0.5)
+    sweep = Sweep(block, axes={"scale": [0.5, 0.1]}, depths=(2,))
+    assert sweep.leaves == {"scale": (0.1, 0.5)} and sweep.shape == (1, 2, 1)
+    assert mf.leaf(sweep.block_at((0.1,)), "sigma_w") == 1.7 and mf.leaf(sweep.block_at((0.1,)), "scale") == 0.1
+    assert Sweep(block, sigma_w=[1.0], axes={"scale": [0.1]}).shape == (8, 1, 1, 1)
+    assert mf.leaf(Sweep(block, sigma_b=0.1).block, "sigma_b") == 0.1
+    assert Sweep(block).shape == (8, 1)
+
+
+def test_the_manifest_of_a_block_survives_json():
+    block = mf.Activate("tanh") >> mf.Dropout(0.1) >> mf.Dense(1.5, 0.2)
+    sweep = Sweep(block, axes={"rate": (0.0, 0.5, 3)}, depths=(2,))
+    again = Sweep.from_json(sweep.to_json())
+    assert again == sweep and sweep.differences(json.loads(sweep.to_json())) == []
+    stored = json.loads(Sweep(block, depths=(2,)).to_json())
+    assert sweep.differences(stored) == ["axes: None -> [['rate', [0.0, 0.25, 0.5]]]"]
+    assert Sweep(block, depths=(2,)).differences(json.loads(sweep.to_json()))
+    assert dataclasses.replace(sweep, width=64).axes == sweep.axes
+
+
+@pytest.mark.parametrize(
+    ("axes", "says"),
+    [
+        ({"slope": [0.1]}, "names no leaf of the block"),
+        ({"rate": [0.5, 1.0]}, "rate=1.0"),
+        ({"sigma_w": [-1.0]}, "sigma_w=-1.0"),
+        ({"depth": (0,)}, "depth=0"),
+        ({"seed": [3, 5]}, "seed=[3, 5]"),
+        ({"rate": "many"}, "rate='many'"),
+        (3, "axes=3"),
+    ],
+    ids=str,
+)
+def test_bad_axes_are_one_line_naming_them(axes, says):
+    block = mf.Activate("tanh") >> mf.Dropout(0.1) >> mf.Dense(1.5, 0.2)
+    with pytest.raises(InputError) as caught:
+        Sweep(block, axes=axes)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "part", [mf.BatchNorm(), mf.Attention(4), mf.Conv("uniform")], ids=lambda part: type(part).__name__
+)
+def test_blocks_that_need_more_than_one_flat_input_are_refused(part):
+    with pytest.raises(InputError, match=type(part).__name__):
+        Sweep(mf.MLP("tanh", 1.0) >> part)

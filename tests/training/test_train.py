@@ -5,14 +5,19 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-import meanfield.training.train as grid
+import meanfield as mf
 from meanfield.errors import InputError
 from meanfield.training import Sweep, Trainability, train
 from meanfield.training.trainability import MEASURED
+
+# `meanfield.training.train` is the function; its module is what the tests reach into.
+grid = import_module("meanfield.training.train")
 
 TINY = Sweep(sigma_w=(1.0, 2.0, 3), depths=(2, 4), width=32, steps=12, learning_rate=0.02, seeds=2)
 
@@ -26,14 +31,19 @@ def same(a: Trainability, b: Trainability) -> bool:
     return all(np.array_equal(getattr(a, n), getattr(b, n), equal_nan=True) for n in MEASURED)
 
 
+def depth_of(cells):
+    """The depth of the networks of a chunk: the hidden layers and the readout."""
+    return cells.params["kernel"].shape[1] + 1
+
+
 def stop_before(monkeypatch, depth):
     """Press Ctrl-C when the first chunk of `depth` begins."""
     real = grid.train_cells
 
-    def interrupted(programs, task, at, *rest):
-        if at == depth:
+    def interrupted(programs, task, cells, *rest):
+        if depth_of(cells) == depth:
             raise KeyboardInterrupt
-        return real(programs, task, at, *rest)
+        return real(programs, task, cells, *rest)
 
     monkeypatch.setattr(grid, "train_cells", interrupted)
 
@@ -79,7 +89,7 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_completes_it(tiny, tmp_path, m
     assert same(Trainability.load(path), partial)
     trained = []
     real = grid.train_cells
-    monkeypatch.setattr(grid, "train_cells", lambda p, t, at, *rest: trained.append(at) or real(p, t, at, *rest))
+    monkeypatch.setattr(grid, "train_cells", lambda p, t, c, *rest: trained.append(depth_of(c)) or real(p, t, c, *rest))
     resumed = train(TINY, path, resume=True)
     assert set(trained) == {4}
     assert same(resumed, tiny) and same(Trainability.load(path), tiny)
@@ -180,3 +190,48 @@ def test_what_the_theory_calls_untrainable_does_not_train():
     shallow, deep = result.train_accuracy[..., 0]
     assert (shallow > 0.85).all()
     assert deep[1] > 0.8 and deep[0] < 0.25 and deep[2] < 0.25
+
+
+def test_what_the_first_version_wrote_still_loads():
+    path = Path(mf.__file__).parent.parent / "figures" / "trainability_tanh.nc"
+    found = Trainability.load(path)
+    assert found.complete and found.train_accuracy.shape == found.sweep.shape == (8, 11, 1)
+    assert found.sweep == Sweep() and found.curve_sigma_w.shape == found.curve_xi_c.shape
+    np.testing.assert_allclose(found.sigma_w, np.linspace(1, 2, 11))
+    assert found.plot().get_xlabel() == r"$\sigma_w$"
+
+
+DROPOUT = mf.Activate("tanh") >> mf.Dropout(0.1) >> mf.Dense(1.5, 0.2)
+OTHER = {"width": 24, "steps": 20, "learning_rate": 0.02}
+
+
+@pytest.fixture(scope="module")
+def dropped():
+    return train(Sweep(DROPOUT, axes={"rate": [0.0, 0.4], "depth": (2, 3), "seed": 2}, **OTHER))
+
+
+def test_another_leaf_is_an_axis(dropped, tmp_path):
+    assert dropped.complete and dropped.train_accuracy.shape == (2, 2, 2)
+    assert dropped.train_accuracy.mean() > 0.4
+    assert (dropped.train_loss[:, 0] != dropped.train_loss[:, 1]).all()
+    at = [mf.fixed_point(mf.with_leaf(DROPOUT, "rate", rate)) for rate in (0.0, 0.4)]
+    np.testing.assert_allclose(dropped.xi_c, [float(point.xi_c) for point in at], rtol=1e-6)
+    dropped.save(tmp_path / "run.nc")
+    again = Trainability.load(tmp_path / "run.nc")
+    assert same(again, dropped) and again.sweep == dropped.sweep
+    assert again.to_xarray().train_accuracy.dims == ("depth", "rate", "seed")
+    assert dropped.plot().get_xlabel() == "rate" and "rate 0 to 0.4 (2)" in repr(dropped)
+    json.dumps(dropped.to_dict(), allow_nan=False)
+
+
+@pytest.mark.slow
+def test_two_leaves_of_a_residual_block_are_axes():
+    block = mf.Residual(mf.LayerNorm() >> mf.MLP("tanh", 1.0), scale=0.5, skip=0.8)
+    sweep = Sweep(block, axes={"sigma_w": [0.5, 1.0], "scale": [0.2, 0.5, 0.8]}, depths=(3,), **OTHER)
+    found = train(sweep)
+    assert found.complete and found.train_accuracy.shape == (1, 2, 3, 1) and found.xi_c.shape == (2, 3)
+    point = mf.fixed_point(sweep.block_at((0.5, 0.8)))
+    assert found.xi_c[0, 2] == pytest.approx(float(point.xi_c), rel=1e-6)
+    assert found.curve_x.size == 0
+    with pytest.raises(InputError, match="sigma_w, scale"):
+        found.plot()
