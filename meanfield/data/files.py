@@ -1,6 +1,7 @@
 """Readers of the files in which MNIST, Fashion-MNIST and CIFAR-10 are usually kept.
 
-Each reader takes a file or a folder and returns the arrays, or None where the data set is not there; `READERS` lists them.
+Each reader takes a file or a folder and returns the arrays, or None where the data set is not there. `READERS` lists
+them.
 """
 
 from __future__ import annotations
