@@ -117,10 +117,16 @@ class Table:
         """The pair panel of a panel; None where polynomials do not resolve it."""
         return _looked_up(self._pairs, self._solved, [panel])[0]
 
-    def atlas(self, panels: Iterable[int]) -> Atlas:
-        """All panels of c* solved so far, these among them."""
+    def atlas(self, panels: Iterable[int], margin: int | None = None) -> Atlas:
+        """All panels of c* solved so far, these among them.
+
+        With a margin, where one is missing those between them and so many on either side are solved too: ranges that
+        move a little then cost nothing.
+        """
         wanted = frozenset(panels)
         if not wanted <= self._atlas.panels:
+            if margin is not None:
+                wanted = frozenset(range(max(min(wanted) - margin, 0), min(max(wanted) + 1 + margin, len(self.q))))
             self.deficits(wanted)
             _looked_up(self._pairs, self._solved, wanted)
             self._atlas = side_by_side(dict(self._pairs), len(self.q))

@@ -35,6 +35,8 @@ from .fixed_point import FixedPoint, assemble, solve
 CHUNK = 256
 TILE = 40_000
 _FEW, _SEVERAL, _AT_ONCE = 16, 64, 8
+# The margin is in arcsinh(sqrt(q) / scale): a factor of seven in q.
+_LARGE, _MARGIN = 10_000, 1.0
 
 Together = Callable[[Callable[..., Any], Iterable[Any]], Iterator[Any]]
 """`map`, several at a time."""
@@ -60,7 +62,7 @@ def solve_sigma_grid(
     tiles = _tiles(sigma_b.size, sigma_w.size)
     whole = _empty((sigma_b.size, sigma_w.size))
     table = None if phi.has_steps else table_of(phi)
-    solve = partial(_by_solver, phi) if table is None else partial(_by_table, table)
+    solve = partial(_by_solver, phi) if table is None else partial(_by_table, table, sigma_w.size * sigma_b.size)
     # Programs of one set of devices must not be started in two orders.
     at_once = min(os.cpu_count() or 1, _AT_ONCE) if len(local_devices()) == 1 else 1
     # What is compiled on the way is not to be compiled by two tiles at once.
@@ -136,11 +138,14 @@ def _by_solver(phi: Activation, tiles: Sequence[Sigmas], q0: float, together: To
     return together(one, tiles)
 
 
-def _by_table(table: Table, tiles: Sequence[Sigmas], q0: float, together: Together) -> Iterator[FixedPoint]:
-    """What one input decides at all points, then the pair panels that these need, then c* piece by piece."""
+def _by_table(table: Table, size: int, tiles: Sequence[Sigmas], q0: float, together: Together) -> Iterator[FixedPoint]:
+    """What one input decides at all points, then the pair panels that these need, then c* piece by piece.
+
+    `size` is that of the whole grid: one that is large is likely to be asked for again, over a slightly wider range.
+    """
     halves = list(together(lambda axes: _one_input(table, axes, q0), tiles))
     needed = set().union(*(panels_needed(table, half.y[half.one.chaotic]) for half in halves))
-    atlas = table.atlas(needed)
+    atlas = table.atlas(needed, round(_MARGIN / table.height) if size >= _LARGE else None)
     table.is_warm = True
     return together(lambda half, axes: _with_pairs(table, atlas, half, axes), halves, tiles)
 
