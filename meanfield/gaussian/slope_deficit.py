@@ -103,8 +103,8 @@ def _half(
     within = ((b / std_b) ** 2)[..., None] + ((b[..., None] - hi) / std_a[..., None]) ** 2 < _REACH**2
     low, high = (shape.low, shape.high) if side > 0 else (-shape.high, -shape.low)
     bends = (hi > low) & (lo - 2 * b[..., None] < high)
-    columns = np.broadcast_arrays(lo, hi, b[..., None], std_a[..., None])
-    return _integrals(phi, side, *columns, within & bends & (lo < hi)).sum(-1)
+    lo, hi, b, std_a = np.broadcast_arrays(lo, hi, b[..., None], std_a[..., None])
+    return _integrals(phi, side, lo, hi, b, std_a, within & bends & (lo < hi)).sum(-1)
 
 
 def _panels(lo: np.ndarray, hi: np.ndarray, cuts: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:

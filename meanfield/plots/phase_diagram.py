@@ -68,10 +68,9 @@ def _critical_line(ax: Axes, result: Any, across: Axis, along: Axis, shown: np.m
     label = r"critical, $\chi_1 = 1$"
     if result.critical_line is not None:
         line = result.critical_line
-        places = [line.sigma_w, line.sigma_b]
-        if across.leaf.rpartition(".")[2] == "sigma_b":
-            places.reverse()
-        stable_line(ax, *places, line.stable, label=label)
+        turned = across.leaf.rpartition(".")[2] == "sigma_b"
+        x, y = (line.sigma_b, line.sigma_w) if turned else (line.sigma_w, line.sigma_b)
+        stable_line(ax, x, y, line.stable, label=label)
     elif min(shown.shape) > 1 and shown.min() < 0 < shown.max():
         ax.contour(across.values, along.values, shown, [0.0], colors="black", linewidths=1.8)
         ax.plot([], [], color="black", lw=1.8, label=label)

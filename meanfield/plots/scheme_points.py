@@ -32,10 +32,20 @@ def schemes(result: Any, ax: Axes | None = None) -> Axes:
     for i, (point, (names, word)) in enumerate(_grouped(result).items()):
         colour = _COLOURS.get(word, "#d73027")
         trains = word == "trains"
-        look = {"facecolor": colour, "edgecolor": "black"} if trains else {"facecolor": "white", "edgecolor": colour}
+        face, edge = (colour, "black") if trains else ("white", colour)
         label = f"{', '.join(names)}: {word}"
         mark = _MARKS[i % len(_MARKS)]
-        ax.scatter(*point, s=64, marker=mark, linewidth=1.4, zorder=5, clip_on=False, label=label, **look)
+        ax.scatter(
+            *point,
+            s=64,
+            marker=mark,
+            linewidth=1.4,
+            zorder=5,
+            clip_on=False,
+            label=label,
+            facecolor=face,
+            edgecolor=edge,
+        )
     if not ax.get_xlabel():
         ax.set(xlabel=symbol("sigma_w"), ylabel=symbol("sigma_b"))
     ax.set_title(f"Initialization schemes, {result.activation}")

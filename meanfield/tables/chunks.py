@@ -13,10 +13,10 @@ from ..interface.precision import local_devices
 
 
 class Pending(NamedTuple):
-    """Results on their way, in pieces of one size, of which the first `count` rows are wanted."""
+    """Results on their way, in pieces of one size, of which the first `wanted` rows count."""
 
-    pieces: list
-    count: int
+    pieces: list[Any]
+    wanted: int
 
 
 def in_chunks(compute: Callable, size: int, *columns: np.ndarray) -> Pending:
@@ -41,4 +41,4 @@ def _filled(column: np.ndarray, size: int) -> np.ndarray:
 
 def fetch(pending: Pending) -> Any:
     """What `in_chunks` computes, as writable NumPy arrays."""
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[: pending.count], *pending.pieces)
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[: pending.wanted], *pending.pieces)

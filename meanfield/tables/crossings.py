@@ -6,7 +6,7 @@ each sigma_b^2 is crossed: every fixed point of every point of the grid, from on
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def crossings(table: Table, w_var: np.ndarray, b_var: np.ndarray) -> Crossings:
     needed = q - w_var[:, None] * np.where(w_var[:, None] > 0, table.scan, 0.0)
     order = np.argsort(b_var)
     ranked = b_var[order]
-    lower, upper = (_ranks(ranked, needed + s * DOUBT * q, side) for s, side in ((-1, "left"), (1, "right")))
+    lower, upper = _ranks(ranked, needed - DOUBT * q, "left"), _ranks(ranked, needed + DOUBT * q, "right")
     doubtful = np.zeros((b_var.size, w_var.size), bool)
     _, column, row = _spread(lower, upper)
     doubtful[order[row], column] = True
@@ -50,10 +50,11 @@ def crossings(table: Table, w_var: np.ndarray, b_var: np.ndarray) -> Crossings:
     # Steps of one point ascend already.
     ascending = stable_order(point, doubtful.size)
     place = np.clip(2 * share - 1, -1.0, 1.0)
-    return Crossings(*(a[ascending] for a in (point, step, place, rise > 0)), doubtful.ravel())
+    point, step, place, rises = (a[ascending] for a in (point, step, place, rise > 0))
+    return Crossings(point, step, place, rises, doubtful.ravel())
 
 
-def _ranks(ranked: np.ndarray, values: np.ndarray, side: str) -> np.ndarray:
+def _ranks(ranked: np.ndarray, values: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
     """np.searchsorted, where most values lie outside."""
     inside = (values >= ranked[0]) & (values <= ranked[-1])
     found = np.where(values > ranked[-1], ranked.size, 0)

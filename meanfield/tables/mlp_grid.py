@@ -9,7 +9,7 @@ of one piece side by side, one matrix product and one polynomial give c*.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -41,8 +41,8 @@ class Points(NamedTuple):
     """
 
     one: Variances
-    y: Numbers
-    r: Numbers
+    y: Any
+    r: Any
 
 
 def points(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> tuple[Points, np.ndarray]:
@@ -78,18 +78,18 @@ def _reached(cross: Crossings, q: np.ndarray, up: np.ndarray, q0: float) -> np.n
 
 
 class _At(NamedTuple):
-    q: Array
-    chi_1: Array
-    chi_q: Array
-    q_error: Array
-    y: Array
-    r: Array
-    side: Array  # of chi_1 against 1, as the phase's code
-    converged: Array
+    q: Numbers
+    chi_1: Numbers
+    chi_q: Numbers
+    q_error: Numbers
+    y: Numbers
+    r: Numbers
+    side: Numbers  # of chi_1 against 1, as the phase's code
+    converged: Numbers
 
 
 class _Search(NamedTuple):
-    count: Array
+    steps: Array
     t: Array
     lo: Array
     hi: Array
@@ -120,14 +120,15 @@ def _solve(
         following, below, speed = newton(state.t)
         lo, hi = jnp.where(below, state.t, state.lo), jnp.where(below, state.hi, state.t)
         t = jnp.where((following >= lo) & (following <= hi), following, (lo + hi) / 2)
-        return _Search(state.count + 1, t, lo, hi, met(t, state.t, speed))
+        return _Search(state.steps + 1, t, lo, hi, met(t, state.t, speed))
 
     t = place
-    for _ in range(_NEWTON):
-        before, (following, _, speed) = t, newton(t)
-        t = jnp.clip(following, -1.0, 1.0)
+    for _ in range(_NEWTON - 1):
+        t = jnp.clip(newton(t)[0], -1.0, 1.0)
+    before, (following, _, speed) = t, newton(t)
+    t = jnp.clip(following, -1.0, 1.0)
     start = _Search(jnp.int32(0), t, -jnp.ones_like(t), jnp.ones_like(t), met(following, before, speed))
-    found = lax.while_loop(lambda s: (s.count < _STEPS) & ~jnp.all(s.converged), halve, start)
+    found = lax.while_loop(lambda s: (s.steps < _STEPS) & ~jnp.all(s.converged), halve, start)
     t = found.t
     (q, second), (stretch, growth) = variance_and_second(t)
     slope, slope_growth = jax.jvp(lambda t: table.slope_at(t, step), (t,), (jnp.ones_like(t),))
@@ -154,7 +155,7 @@ def _points(cross: Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, a
     found = reached >= 0
     everywhere = bool(found.all())
 
-    def pick(values: np.ndarray, at_rest: Any, otherwise: Any) -> np.ndarray:
+    def pick(values: Any, at_rest: Any, otherwise: Any) -> Any:
         if everywhere:
             return values[reached]
         picked = np.where(rests, at_rest, otherwise).astype(values.dtype)
@@ -174,7 +175,9 @@ def _points(cross: Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, a
     one = Variances(
         q_star=pick(at.q, 0.0, np.inf),
         q=pick(at.q, 0.0, 1.0),
-        status=np.where(found, Status.CONVERGED.code, np.where(rests, Status.ZERO.code, Status.DIVERGES.code)),
+        status=cast(
+            Any, np.where(found, Status.CONVERGED.code, np.where(rests, Status.ZERO.code, Status.DIVERGES.code))
+        ),
         phase=phase,
         chaotic=found & (phase == Phase.CHAOTIC.code),
         chi_1=pick(at.chi_1, at_zero, np.nan),
@@ -186,12 +189,12 @@ def _points(cross: Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, a
     return Points(one, *(pick(of, np.nan, np.nan) for of in (at.y, at.r)))
 
 
-def panels_needed(table: Table, y: Numbers) -> set[int]:
+def panels_needed(table: Table, y: np.ndarray) -> set[int]:
     """The panels of the table that pairs at y are in."""
     return set(np.flatnonzero(np.bincount(table.floor(y), minlength=1)).tolist())
 
 
-def pairs(table: Table, atlas: Atlas, y: Numbers, r: Numbers, above: Numbers) -> tuple[np.ndarray, np.ndarray]:
+def pairs(table: Table, atlas: Atlas, y: np.ndarray, r: np.ndarray, above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """1 - c* and chi_c of chaotic points (n,), `above` being chi_1 - 1; NaN where the atlas has no panel."""
     e, chi_c = np.full((2, y.size), np.nan)
     piece = atlas.piece[table.floor(y), np.minimum((r * FINEST).astype(int), FINEST - 1)]

@@ -141,23 +141,23 @@ class Table:
         if not np.all(at_end > 0):
             return None
         stretch = np.sqrt(self.q[panel]) / self.phi.scale
-        asked = 0
         # A panel's numbers do not depend on which others were asked for before it.
-        for angles in _ANGLES:
-            if angles < asked:
-                continue
-            nodes, matrix = chebyshev(angles)
-            v = (1 + nodes) / 2
-            e = 2 * np.sin(np.sinh(v * np.arcsinh(stretch[:, None] * np.pi / 2)) / stretch[:, None] / 2) ** 2
-            local = self._at_gaps(panel, e) / at_end / v**self.order @ matrix.T
+        angles, asked = 0, _ANGLES[0]
+        local, e = np.empty((0, 0)), np.empty((0, 0))
+        while angles < asked:
+            angles = next(count for count in _ANGLES if count >= asked)
+            e = _gaps(stretch, angles)
+            local = self._over_angles(self._at_gaps(panel, e) / at_end)
             asked = min(coefficients_needed(local.T), _ANGLES[-1])
-            if asked <= angles:
-                break
-        over_q = chebyshev(NODES)[1]
-        if max(tail_of(local.T), tail_of(over_q @ local)) > RESOLVED:
+        if max(tail_of(local.T), tail_of(chebyshev(NODES)[1] @ local)) > RESOLVED:
             return None
-        columns = [mean_deficit(*column, self.order) / v**self.order for column in zip(local, stretch, e, strict=True)]
-        return Deficit(local, np.stack(columns) @ matrix.T, stretch, self.order)
+        means = [mean_deficit(*column, self.order) for column in zip(local, stretch, e, strict=True)]
+        return Deficit(local, self._over_angles(np.stack(means)), stretch, self.order)
+
+    def _over_angles(self, values: np.ndarray) -> np.ndarray:
+        """Coefficients in v of values (NODES, angles) over the power of v with which they begin."""
+        nodes, matrix = chebyshev(values.shape[1])
+        return values / ((1 + nodes) / 2) ** self.order @ matrix.T
 
     def _at_gaps(self, panel: int, e: np.ndarray) -> np.ndarray:
         """E[phi'^2] - E[phi' phi'] at the panel's variances and, for each, several e (NODES, angles)."""
@@ -165,6 +165,12 @@ class Table:
             return deficit(self.phi, self.q[panel], e)
         pieces = [_closed_deficits(self.phi, self.q[panel], e[:, i : i + 16]) for i in range(0, e.shape[1], 16)]
         return np.concatenate([np.asarray(p) for p in pieces], 1)
+
+
+def _gaps(stretch: np.ndarray, angles: int) -> np.ndarray:
+    """The gaps e at Chebyshev nodes in v, for each stretch (NODES,): (NODES, angles)."""
+    v, k = (1 + chebyshev(angles)[0]) / 2, stretch[:, None]
+    return 2 * np.sin(np.sinh(v * np.arcsinh(k * np.pi / 2)) / k / 2) ** 2
 
 
 def _looked_up(known: dict[int, T], compute: Callable[[int], T], keys: Iterable[int]) -> list[T]:

@@ -8,6 +8,8 @@ two sums, the same for the whole group.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -63,7 +65,7 @@ class _Window:
         inner = size.max(1) < _INNER * low
         seen = ~inner & (size.min(1) < _BEYOND * high)
         self.x, self.dx, value, slope = (a[seen].ravel() for a in (samples.x, samples.dx, samples.value, samples.slope))
-        self.panels = int(seen.sum())
+        self.shape = (-1, int(seen.sum()), samples.x.shape[1])
         self.size = size[seen].ravel()
         # phi' is taken from a value that it has near by, so that its variance does not cancel.
         near = slope[np.abs(self.size / np.sqrt(low * high) - 1).argmin()]
@@ -81,10 +83,10 @@ class _Window:
         bell = np.exp(-((self.x / std) ** 2) / 2)
         weight = np.where(self.size <= REACH * std, bell * self.dx * height, 0.0)
         # phi may overflow where the Gaussian has no weight.
-        columns = self.columns if self.finite else np.where((weight > 0).any(0)[:, None], self.columns, 0.0)
+        columns = self.columns if self.finite else np.where(np.any(weight > 0, 0)[:, None], self.columns, 0.0)
         inner = height * (self.flat - self.bent / std**2)
         mean, second, shifted, squared, slope = (weight @ columns + inner).T
-        terms = (weight * columns[:, 1]).reshape(std.size, self.panels, -1)
+        terms: Any = (weight * columns[:, 1]).reshape(self.shape)
         outer = self.outer
         known = estimate(terms, *_ends(self.size[outer] / std, bell[:, outer] * np.abs(self.columns[outer, 1])))
         second = np.where(np.isinf(known.value), known.value, second)
@@ -98,7 +100,7 @@ def _columns(value: np.ndarray, slope: np.ndarray, shift: float) -> np.ndarray:
     return np.stack([value, value**2, slope - shift, (slope - shift) ** 2, slope**2], 1)
 
 
-def _ends(size: np.ndarray, density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ends(size: np.ndarray, density: np.ndarray) -> tuple[Any, Any]:
     """The largest integrand at the ends of the reach, and whether it falls beyond them or is nothing there."""
     last, beyond = (size > 0.9 * REACH) & (size <= REACH), (size > 1.2 * REACH) & (size < _BEYOND)
     tail, after = (np.where(there, density, 0.0).max(1, initial=0.0) for there in (last, beyond))

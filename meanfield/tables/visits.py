@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ class _Notes:
 class _Watched(ClosedForms):
     """Moments that note the variance they are asked for; `number` is the activation's place in its block."""
 
-    known: ClosedForms
+    known: Any
     notes: _Notes
     number: int
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ from jax import Array, lax
 from ..blocks.block import Block, check_block, sampled_block
 from ..blocks.leaves import Path, leaf, path_name, with_leaf
 from ..errors import InputError
-from ..interface.labels import CriticalStatus
+from ..interface.labels import CriticalStatus, Status
+from ..interface.numbers import Numbers
 from ..interface.precision import host_float64, is_traced
 from ..interface.result import Result
 from ..solvers.coupled_state import has_more_state
@@ -23,8 +24,6 @@ from .diagram_axes import check_kinks
 from .fixed_point import solve_by_state
 
 _SCAN, _ROUNDS = 97, 11
-_FOUND, _NONE, _LIMIT, _INVARIANT = range(4)
-_CONVERGED, _ZERO, _SCALE_FREE, _DIVERGES = range(4)
 
 
 @jax.tree_util.register_dataclass
@@ -35,12 +34,12 @@ class CriticalLeaf(Result):
     value : of the leaf;  q_star, chi_q : there;  stable : chi_q < 1;  status : see `CriticalStatus`
     """
 
-    value: Any
-    q_star: Any
-    chi_q: Any
-    stable: Any
+    value: Numbers
+    q_star: Numbers
+    chi_q: Numbers
+    stable: Numbers
     status: CriticalStatus
-    all_values: Any
+    all_values: Numbers
 
 
 def solve_critical(
@@ -68,17 +67,28 @@ def solve_critical(
     for end in (lo, hi):
         check_kinks(block, with_leaf(block, leaf, end), leaf)
     values = np.linspace(lo, hi, _SCAN)
-    side, _ = _sides(block, values, q0, path=leaf)
+    side = _probe(block, values, q0, path=leaf).side
     found = [_refined(block, leaf, values[i], values[i + 1], q0) for i in np.flatnonzero(side[1:] * side[:-1] < 0)]
     exact = [_described(block, leaf, v, v, v, q0) for v in values[side == 0][:MOST_ROOTS]]
-    found = sorted((f for f in found + exact if f is not None), key=lambda f: (not f.stable, f.value))[:MOST_ROOTS]
+    known = sorted((f for f in found + exact if f is not None), key=lambda f: (not f.stable, f.value))[:MOST_ROOTS]
     every = np.full(MOST_ROOTS, np.nan)
-    every[: len(found)] = sorted(f.value for f in found)
-    if not found:
-        nan = np.float64(np.nan)
-        return CriticalLeaf(nan, nan, nan, np.bool_(False), CriticalStatus(np.int8(_NONE)), every)
-    first = found[0]
-    return CriticalLeaf(first.value, first.q_star, first.chi_q, first.stable, first.status, every)
+    every[: len(known)] = sorted(f.value for f in known)
+    first = known[0] if known else _Crossing(np.nan, np.nan, np.nan, CriticalStatus.NONE)
+    value, q_star, chi_q, stable = (np.asarray(number)[()] for number in (*first[:3], first.stable))
+    return CriticalLeaf(value, q_star, chi_q, stable, first.status, every)
+
+
+class _Crossing(NamedTuple):
+    """A value at which chi_1 = 1, and what is there."""
+
+    value: float
+    q_star: float
+    chi_q: float
+    status: CriticalStatus
+
+    @property
+    def stable(self) -> bool:
+        return self.chi_q < 1
 
 
 def _bracket(block: Block, path: Path, bracket: Any) -> tuple[float, float]:
@@ -96,54 +106,70 @@ def _bracket(block: Block, path: Path, bracket: Any) -> tuple[float, float]:
     return lo, hi
 
 
-@host_float64(static=("path",))
-def _sides(block: Block, values: Array, q0: Array, *, path: Path) -> tuple[Array, Any]:
-    """The side of chi_1 - 1 at each value, where q runs away that of V(q) - q, NaN elsewhere; and what was found."""
+class _Probe(NamedTuple):
+    """What is found at values of the leaf; arrays of their shape.
 
-    def one(value: Array) -> tuple[Array, Any]:
+    side : of chi_1 - 1, of V(q) - q where q runs away, NaN elsewhere;  far, kept : chi and V(q) / q at q0
+    """
+
+    side: Array
+    status: Array
+    q_star: Array
+    chi_q: Array
+    far: Array
+    kept: Array
+
+
+@host_float64(static=("path",))
+def _probe(block: Block, values: Numbers, q0: float | Array, *, path: Path) -> _Probe:
+    q0 = jnp.asarray(q0)
+
+    def one(value: Array) -> _Probe:
         at = with_leaf(block, path, value)
         if has_more_state(block):
             point = solve_by_state(at, q0)
-            status, chi_1, q_star, chi_q = point.status.code, point.chi_1, point.q_star, point.chi_q
-            far, kept = chi_1, chi_1
-        else:
-            at = sampled_block(at)
-            point = solve_variance(at, q0)
-            status, chi_1, q_star, chi_q = point.status, point.chi_1, point.q_star, point.chi_q
-            far, kept = chi_perpendicular(at, q0), variance(at, q0) / q0
-        noise = 64 * jnp.finfo(q0.dtype).eps
-        side = jnp.where(jnp.abs(chi_1 - 1) <= noise, 0.0, jnp.sign(chi_1 - 1))
-        side = jnp.where(status <= _SCALE_FREE, side, jnp.where(status == _DIVERGES, 1.0, jnp.nan))
-        side = jnp.where(status == _SCALE_FREE, 0.0, side)
-        return side, (status, q_star, chi_q, far, kept)
+            far = kept = jnp.asarray(point.chi_1)
+            return _probe_of(point.status.code, point.chi_1, point.q_star, point.chi_q, far, kept)
+        at = sampled_block(at)
+        point = solve_variance(at, q0)
+        far, kept = chi_perpendicular(at, q0), variance(at, q0) / q0
+        return _probe_of(point.status, point.chi_1, point.q_star, point.chi_q, far, kept)
 
-    return lax.map(one, values)
+    return lax.map(one, jnp.asarray(values))
 
 
-def _refined(block: Block, path: Path, lo: float, hi: float, q0: float) -> CriticalLeaf | None:
+def _probe_of(status: Any, chi_1: Any, q_star: Any, chi_q: Any, far: Array, kept: Array) -> _Probe:
+    noise = 64 * jnp.finfo(kept.dtype).eps
+    side = jnp.where(jnp.abs(chi_1 - 1) <= noise, 0.0, jnp.sign(chi_1 - 1))
+    known = (status == Status.CONVERGED.code) | (status == Status.ZERO.code)
+    side = jnp.where(known, side, jnp.where(status == Status.DIVERGES.code, 1.0, jnp.nan))
+    side = jnp.where(status == Status.SCALE_INVARIANT.code, 0.0, side)
+    return _Probe(side, status, q_star, chi_q, far, kept)
+
+
+def _refined(block: Block, path: Path, lo: float, hi: float, q0: float) -> _Crossing | None:
     """The crossing between two values, by cutting the interval into 96 again and again with one compiled program."""
     for _ in range(_ROUNDS):
         values = np.linspace(lo, hi, _SCAN)
-        side, _ = _sides(block, values, q0, path=path)
+        side = _probe(block, values, q0, path=path).side
         crossing = np.flatnonzero(side[1:] * side[:-1] <= 0)
         if crossing.size == 0:
             return None
-        lo, hi = values[crossing[0]], values[crossing[0] + 1]
+        lo, hi = float(values[crossing[0]]), float(values[crossing[0] + 1])
         if hi - lo <= 4 * np.finfo(float).eps * max(abs(lo), abs(hi)):
             break
     return _described(block, path, lo, hi, (lo + hi) / 2, q0)
 
 
-def _described(block: Block, path: Path, lo: float, hi: float, value: float, q0: float) -> CriticalLeaf | None:
+def _described(block: Block, path: Path, lo: float, hi: float, value: float, q0: float) -> _Crossing | None:
     """What is at a crossing; None where chi_1 jumps over 1 without taking it."""
-    _, (status, q_star, chi_q, far, kept) = _sides(block, np.resize([lo, hi, value], _SCAN), q0, path=path)
-    status, q_star, chi_q = status[:3], q_star[:3], chi_q[:3]
-    if np.all(np.abs(far[:3] - 1) < 1e-9) and np.all(np.abs(kept[:3] - 1) < 1e-9) and status.max() >= _ZERO:
-        nan, one = np.float64(np.nan), np.float64(1.0)
-        return CriticalLeaf(np.float64(value), nan, one, np.bool_(False), CriticalStatus(np.int8(_INVARIANT)), None)
-    if np.any(status > _ZERO):
+    found = _probe(block, np.resize([lo, hi, value], _SCAN), q0, path=path)
+    at = Status(found.status[:3])
+    kept = np.all(np.abs(np.stack([found.far[:3], found.kept[:3]]) - 1) < 1e-9)
+    if kept and not np.all(at == Status.CONVERGED):
+        return _Crossing(value, np.nan, 1.0, CriticalStatus.SCALE_INVARIANT)
+    if not np.all((at == Status.ZERO) | (at == Status.CONVERGED)):
         return None
-    code = _LIMIT if np.any(status == _ZERO) else _FOUND
-    q = np.float64(0.0) if code == _LIMIT else q_star[2]
-    at = CriticalStatus(np.int8(code))
-    return CriticalLeaf(np.float64(value), q, chi_q[2], np.bool_(chi_q[2] < 1), at, None)
+    if np.any(at == Status.ZERO):
+        return _Crossing(value, 0.0, float(found.chi_q[2]), CriticalStatus.LIMIT_Q0)
+    return _Crossing(value, float(found.q_star[2]), float(found.chi_q[2]), CriticalStatus.FOUND)

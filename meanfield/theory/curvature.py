@@ -16,6 +16,8 @@ from ..errors import InputError
 from ..gaussian.moments import moments
 from ..gaussian.second_derivative import second_derivative
 from ..interface.arguments import between, variances, whole
+from ..interface.labels import Phase
+from ..interface.numbers import Numbers
 from ..interface.precision import host_float64
 from ..interface.result import Result
 from .fixed_point import fixed_variance
@@ -35,7 +37,7 @@ class Germ(NamedTuple):
 
 @singledispatch
 def tangent(block: Block, q: Array) -> Germ:
-    """The `Germ` of a block at variance q; a new kind of block registers its own with `germ.register`."""
+    """The `Germ` of a block at variance q; a new kind of block registers its own with `tangent.register`."""
     raise InputError(f"block={block!r}: second-order quantities are known for activations and Dense layers in series")
 
 
@@ -93,13 +95,13 @@ class Curvature(Result):
     coefficient  : lim (1 - c) l^2 on the critical line, 4 / k^2; NaN off it
     """
 
-    q: Any
-    slope: Any
-    curvature: Any
-    three_halves: Any
-    critical: Any
-    kappa: Any
-    coefficient: Any
+    q: Numbers
+    slope: Numbers
+    curvature: Numbers
+    three_halves: Numbers
+    critical: Numbers
+    kappa: Numbers
+    coefficient: Numbers
 
 
 def curvature(block: Block, q: Any = None) -> Curvature:
@@ -144,7 +146,7 @@ def _curvature(block: Block, q: Any, phase: Any) -> Curvature:
         near = 1e3 * jnp.finfo(q.dtype).eps
         critical = (jnp.abs(slope - 1) <= near) & (jnp.abs(share - 1) <= near)
     else:
-        critical = phase == 1
+        critical = phase == Phase.CRITICAL.code
     critical = critical & defined & ~steps
     nan = jnp.full_like(q, jnp.nan)
 
@@ -175,10 +177,10 @@ class ExtrinsicCurvature(Result):
     fixed_point       : where kappa-bar^2 ends: 3 chi_2 / (chi_1 (chi_1 - 1)); NaN unless chaotic
     """
 
-    curvature_squared: Any
-    metric: Any
-    gauss_metric: Any
-    fixed_point: Any
+    curvature_squared: Numbers
+    metric: Numbers
+    gauss_metric: Numbers
+    fixed_point: Numbers
 
 
 def extrinsic_curvature(block: Block, depth: int, start: Any = None) -> ExtrinsicCurvature:
@@ -220,5 +222,5 @@ def _extrinsic(block: Block, q: Any, start: Any, *, depth: int) -> ExtrinsicCurv
     _, (bent, metric) = lax.scan(layer, (first, safe), length=depth + 1)
     chaotic = defined & (chi_1 > 1)
     end = jnp.where(chaotic, 3 * chi_2 / (chi_1 * jnp.where(chaotic, chi_1 - 1, 1.0)), jnp.nan)
-    fields = (jnp.where(defined, field, jnp.nan) for field in (bent, metric, bent * metric))
-    return ExtrinsicCurvature(*fields, end)
+    bent, metric, speed = (jnp.where(defined, field, jnp.nan) for field in (bent, metric, bent * metric))
+    return ExtrinsicCurvature(bent, metric, speed, end)

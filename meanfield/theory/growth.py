@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
@@ -13,13 +12,13 @@ from ..blocks.block import Block, check_block, sampled_block
 from ..blocks.residual import Residual
 from ..errors import InputError
 from ..interface.labels import GrowthLaw, Status
+from ..interface.numbers import Numbers
 from ..interface.precision import host_float64, is_traced
 from ..interface.result import Result
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import chi_perpendicular, variance
 from .fixed_point import fixed_variance
 
-_BOUNDED, _POWER, _EXPONENTIAL, _FASTER = range(4)
 # Asymptotic series here are in powers of q^(-1/2), which halve from one of these to the next.
 _HIGH, _LOW = 4.0 ** np.arange(14, 25), 4.0 ** np.arange(3, 14)
 
@@ -29,7 +28,7 @@ _HIGH, _LOW = 4.0 ** np.arange(14, 25), 4.0 ** np.arange(3, 14)
 class Growth(Result):
     """What `growth` returns; l and L count blocks, and what a law does not have is NaN.
 
-    law                  : bounded, power, exponential, or superexponential
+    law                  : see `GrowthLaw`
     rate                 : ln of the variance's factor per block; 0 for a power law
     exponent, coefficient: q_l -> coefficient l^exponent, for a power law
     grad_exponent, grad_coefficient : ln of a squared gradient's factor over L blocks -> grad_coefficient
@@ -37,11 +36,11 @@ class Growth(Result):
     """
 
     law: GrowthLaw
-    rate: Any
-    exponent: Any
-    coefficient: Any
-    grad_exponent: Any
-    grad_coefficient: Any
+    rate: Numbers
+    exponent: Numbers
+    coefficient: Numbers
+    grad_exponent: Numbers
+    grad_coefficient: Numbers
 
 
 def growth(block: Block, q0: float = 1.0) -> Growth:
@@ -63,8 +62,8 @@ def growth(block: Block, q0: float = 1.0) -> Growth:
         raise InputError("growth extrapolates numbers: call it outside jit, grad and vmap")
     if has_more_state(block):
         raise InputError(f"block={block!r} has a state of more than a variance; see its growth in mf.trajectory")
-    if Status(fixed_variance(block, q0).status) != "diverges":
-        return _law(_BOUNDED)
+    if fixed_variance(block, q0).status != Status.DIVERGES.code:
+        return _law(GrowthLaw.BOUNDED)
     exact = isinstance(block, Residual) and float(block.skip) == 1.0
     q = _HIGH if exact else _LOW
     return _from(q, *(np.asarray(a) for a in _far(_sampled_block(block), q, exact=exact)))
@@ -74,30 +73,36 @@ _sampled_block = host_float64(sampled_block)
 
 
 @host_float64(static=("exact",))
-def _far(block: Block, q: Array, *, exact: bool) -> tuple[Array, Array]:
+def _far(block: Block, q: Numbers, *, exact: bool) -> tuple[Array, Array]:
     """V(q) - q and chi - 1 at large variances; without a difference where a skip of 1 is all that stands beside."""
-    if exact:
+    if exact and isinstance(block, Residual):
         inside = Residual(block.branch, block.scale, 0.0)
         return jax.vmap(lambda q: (variance(inside, q), chi_perpendicular(inside, q)))(q)
     return jax.vmap(lambda q: (variance(block, q) - q, chi_perpendicular(block, q) - 1))(q)
 
 
-def _law(law: int, *numbers: float) -> Growth:
-    values = [np.float64(v) for v in (*numbers, *[np.nan] * (5 - len(numbers)))]
-    return Growth(GrowthLaw(np.int8(law)), *values)
+def _law(
+    law: GrowthLaw,
+    rate: float = np.nan,
+    exponent: float = np.nan,
+    coefficient: float = np.nan,
+    of_gradient: tuple[float, float] = (np.nan, np.nan),
+) -> Growth:
+    numbers = (rate, exponent, coefficient, *of_gradient)
+    return Growth(law, *(np.asarray(number, np.float64)[()] for number in numbers))
 
 
 def _from(q: np.ndarray, step: np.ndarray, excess: np.ndarray) -> Growth:
     ratio = step / q
     if not np.all(np.isfinite(ratio)) or ratio[-1] > 2 * ratio[-3] and ratio[-1] > 1:
-        return _law(_FASTER)
+        return _law(GrowthLaw.SUPEREXPONENTIAL)
     if ratio[-1] > 1e-3 and ratio[-1] > 0.5 * ratio[-3]:
         slope = np.log1p(_limit(excess))
-        return _law(_EXPONENTIAL, np.log1p(_limit(ratio)), np.nan, np.nan, 1.0, slope)
+        return _law(GrowthLaw.EXPONENTIAL, np.log1p(_limit(ratio)), of_gradient=(1.0, slope))
     power = _order(step)
     exponent = 1 / (1 - power)
     coefficient = ((1 - power) * _limit(step / q**power)) ** exponent
-    return _law(_POWER, 0.0, exponent, coefficient, *_gradient(q, excess, exponent, coefficient))
+    return _law(GrowthLaw.POWER, 0.0, exponent, coefficient, _gradient(q, excess, exponent, coefficient))
 
 
 def _gradient(q: np.ndarray, excess: np.ndarray, exponent: float, coefficient: float) -> tuple[float, float]:

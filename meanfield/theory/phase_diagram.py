@@ -214,7 +214,7 @@ def _of_sigmas(
     phi, _ = mlp_parts(block)
     w, b = (axes[i].values for i in places)
     point = solve_sigma_grid(phi, w, b, q0, progress)
-    line = critical_line_inside(phi, w, b, point.q_star)
+    line = critical_line_inside(phi, w, b, np.asarray(point.q_star))
     if places == (1, 0):
         point = tree_util.tree_map(lambda a: np.swapaxes(a, 0, 1), point)
     return PhaseDiagram(axes[0], axes[1], point, line, repr(block), phi.name)

@@ -38,8 +38,8 @@ _FEW, _SEVERAL, _AT_ONCE = 16, 64, 8
 # The margin is in arcsinh(sqrt(q) / scale): a factor of seven in q.
 _LARGE, _MARGIN = 10_000, 1.0
 
-Together = Callable[[Callable[..., Any], Iterable[Any]], Iterator[Any]]
-"""`map`, several at a time."""
+Together = Callable[..., Iterator[Any]]
+"""`map` of a function over iterables, several at a time."""
 
 
 class Sigmas(NamedTuple):
@@ -111,7 +111,8 @@ def _groups(tiles: list[tuple[slice, slice]], alone: int, size: int) -> list[lis
 
 def _empty(shape: tuple[int, int]) -> FixedPoint:
     many = np.full((2, *shape, MOST_ROOTS), np.nan)
-    grid = {f.name: np.empty(shape) for f in fields(FixedPoint)} | dict(zip(("all_q", "all_chi_q"), many, strict=True))
+    grid: dict[str, Any] = {f.name: np.empty(shape) for f in fields(FixedPoint)}
+    grid |= dict(zip(("all_q", "all_chi_q"), many, strict=True))
     phase, status = (np.empty(shape, np.int8) for _ in range(2))
     return FixedPoint(**grid | {"phase": Phase(phase), "status": Status(status)})
 
@@ -168,10 +169,10 @@ def _with_pairs(table: Table, atlas: Any, half: Points, axes: Sigmas) -> FixedPo
     found, y, r = half
     e, chi_c = np.zeros_like(found.q), found.chi_1.copy()
     (these,) = np.nonzero(found.chaotic)
-    e[these], chi_c[these] = pairs(table, atlas, y[these], r[these], found.chi_1[these] - 1)
+    e[these], chi_c[these] = pairs(table, atlas, y[these], r[these], np.asarray(found.chi_1)[these] - 1)
     these = these[np.isnan(e[these])]
     if these.size:
-        at = axes.at(these) + [found.q[these], found.chi_1[these]]
+        at = [*axes.at(these), *(np.asarray(of)[these] for of in (found.q, found.chi_1))]
         e[these], chi_c[these] = fetch(in_chunks(partial(_gaps, table.phi), _FEW, *at))
     every = {"all_q": found.all_q, "all_chi_q": found.all_chi_q}
     nothing = np.zeros(0)
