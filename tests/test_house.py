@@ -217,7 +217,9 @@ def test_rooms_have_other_names_than_functions():
 def _public(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, ast.AST]]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            yield owner + node.name, node
+            overload = any(ast.unparse(mark) in ("overload", "typing.overload") for mark in node.decorator_list)
+            if not overload:
+                yield owner + node.name, node
             if isinstance(node, ast.ClassDef):
                 yield from _public(node, f"{node.name}.")
 
@@ -249,6 +251,7 @@ def test_a_missing_docstring_is_seen():
     assert _undocumented("class A:\n    '''A.'''\n    def check(self): ...\n    def own(self): ...", {"check"}) == [
         "A.own"
     ]
+    assert not _undocumented("@overload\ndef public(): ...\ndef public(): 'Documented.'", set())
     assert "check" in METHODS and "plot" in METHODS
 
 

@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 
 import meanfield as mf
+from meanfield import initializers
 from meanfield.errors import InputError
 from meanfield.initializers import (
     Scaled,
@@ -64,6 +65,12 @@ def _second(rule, shape, keys=8):
     """fan_in mean(W^2) over several draws."""
     draws = jnp.stack([rule(jax.random.key(i), shape) for i in range(keys)])
     return math.prod(shape[:-1]) * float(jnp.mean(draws**2)), draws.size
+
+
+def test_every_shipped_rule_is_in_the_table():
+    shipped = {name for name in initializers.__all__ if isinstance(getattr(initializers, name), initializers.Rule)}
+    assert "he" in shipped
+    assert shipped - set(RULES) == {"selu", "delta_orthogonal"}  # lecun's by another name; for convolutions, below
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -1,5 +1,6 @@
 """Pictures of made-up results: what is drawn where, in which colour."""
 
+from pathlib import Path
 from types import SimpleNamespace as Result
 
 import matplotlib
@@ -107,3 +108,10 @@ def test_without_an_axes_a_new_figure_is_made_and_the_style_is_left_alone():
 
 def test_cell_edges_of_one_centre():
     assert cell_edges([2.0]).tolist() == [1.5, 2.5]
+
+
+def test_every_picture_is_drawn_in_a_test():
+    tests = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert "plots.phase_diagram(" in tests
+    drawn_by_their_results = {"schemes", "trainability"}
+    assert [name for name in plots.__all__ if f"plots.{name}(" not in tests] == sorted(drawn_by_their_results)
