@@ -20,9 +20,10 @@ from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import Variances, solve_variance, variance
 from ..tables.tabulated_block import single_tables, tables_for
 from ..tables.visits import activations_of, visited, with_activations
-from .fixed_point import FixedPoint, solve, solve_correlation
+from .fixed_point import FixedPoint, fixed_point, solve, solve_correlation
 
-_PIECE, _WORTH_A_TABLE = 32, 64
+# Fewer points are not worth compiling for.
+_PIECE, _WORTH_A_TABLE, _SINGLY = 32, 64, 16
 
 Paths = tuple[Path, Path]
 """The leaves along x and y."""
@@ -48,6 +49,9 @@ def _solved(block: Block, paths: Paths, every: list[np.ndarray], q0: float) -> F
 
     if has_more_state(block):
         return in_pieces(partial(_by_state, q0=q0))
+    if every[0].size <= _SINGLY:
+        points = [fixed_point(_at(block, paths, *xy), q0) for xy in zip(*every, strict=True)]
+        return jax.tree.map(lambda *parts: np.stack(parts), *points)
     tabulate = every[0].size >= _WORTH_A_TABLE and not _moves_activations(block, paths, every)
     found = in_pieces(partial(_variances, single_tables(block) if tabulate else None, q0=q0))
     known = (found.status == Status.CONVERGED.code) | (found.status == Status.SCALE_INVARIANT.code)

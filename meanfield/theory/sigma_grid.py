@@ -20,21 +20,25 @@ from jax import Array, lax
 
 from ..blocks.block import Activate, Block, Dense, Serial
 from ..gaussian.activation import Activation
+from ..interface.evaluation import evaluated
 from ..interface.labels import Phase, Status
 from ..interface.precision import in_float64, local_devices
 from ..interface.progress import bar
 from ..solvers.fixed_gap import fixed_gap
 from ..solvers.fixed_variance import Variances, solve_variance
 from ..solvers.roots import MOST_ROOTS
+from ..tables.atlas import Atlas
 from ..tables.chunks import fetch, in_chunks
 from ..tables.mlp_grid import Points, looked_up, pairs, panels_needed, points
 from ..tables.moment_table import Table, table_of
 from .critical import EdgeOfChaos, line_at
-from .fixed_point import FixedPoint, assemble, solve
+from .fixed_point import FixedPoint, assemble, fixed_point, solve
 
 CHUNK = 256
-TILE = 40_000
+TILE, _COMPILED = 40_000, 10_000
 _FEW, _SEVERAL, _AT_ONCE = 16, 64, 8
+# Up to so many points of a tile that the table does not serve are not worth compiling a solver for.
+_SINGLY = 16
 # The margin is in arcsinh(sqrt(q) / scale): a factor of seven in q.
 _LARGE, _MARGIN = 10_000, 1.0
 
@@ -145,45 +149,69 @@ def _by_table(table: Table, size: int, tiles: Sequence[Sigmas], q0: float, toget
     `size` is that of the whole grid: one that is large is likely to be asked for again, over a slightly wider range.
     """
     halves = list(together(lambda axes: _one_input(table, axes, q0), tiles))
-    needed = set().union(*(panels_needed(table, half.y[half.one.chaotic]) for half in halves))
+    needed = set().union(*(panels_needed(table, half.points.y[half.points.one.chaotic]) for half in halves))
     atlas = table.atlas(needed, round(_MARGIN / table.height) if size >= _LARGE else None)
     table.is_warm = True
-    return together(lambda half, axes: _with_pairs(table, atlas, half, axes), halves, tiles)
+    return together(lambda half, axes: _with_pairs(table, atlas, half, axes, q0), halves, tiles)
 
 
-def _one_input(table: Table, axes: Sigmas, q0: float) -> Points:
+class _Half(NamedTuple):
+    """What one input decides at the points of a tile, but for a few that are left to be solved `singly`."""
+
+    points: Points
+    singly: np.ndarray
+
+
+def _one_input(table: Table, axes: Sigmas, q0: float) -> _Half:
     """The half of every fixed point that one input decides."""
     (found, y, r), hard = points(table, axes.w, axes.b, q0)
     (these,) = np.nonzero(hard)
     if these.size:
-        solver = partial(_by_moments, table.activation(), table.unit, q0=q0)
-        general, y[these], r[these] = fetch(in_chunks(solver, _SEVERAL, *axes.at(these)))
         found = found._replace(**{name: _padded(getattr(found, name)) for name in ("all_q", "all_chi_q")})
-        for whole, part in zip(found, general, strict=True):
-            whole[these] = part
-    return Points(found, y, r)
+    if these.size <= _SINGLY:
+        return _Half(Points(found._replace(chaotic=found.chaotic & ~hard), y, r), these)
+    solver = partial(_by_moments, table.activation(), table.unit, q0=q0)
+    general, y[these], r[these] = fetch(in_chunks(solver, _SEVERAL, *axes.at(these)))
+    for whole, part in zip(found, general, strict=True):
+        whole[these] = part
+    return _Half(Points(found, y, r), these[:0])
 
 
-def _with_pairs(table: Table, atlas: Any, half: Points, axes: Sigmas) -> FixedPoint:
+def _with_pairs(table: Table, atlas: Atlas, half: _Half, axes: Sigmas, q0: float) -> FixedPoint:
     """Every field of the fixed points, flattened."""
-    found, y, r = half
+    (found, y, r), singly = half
     e, chi_c = np.zeros_like(found.q), found.chi_1.copy()
     (these,) = np.nonzero(found.chaotic)
     e[these], chi_c[these] = pairs(table, atlas, y[these], r[these], np.asarray(found.chi_1)[these] - 1)
     these = these[np.isnan(e[these])]
-    if these.size:
+    if these.size > _SINGLY:
         at = [*axes.at(these), *(np.asarray(of)[these] for of in (found.q, found.chi_1))]
         e[these], chi_c[these] = fetch(in_chunks(partial(_gaps, table.phi), _FEW, *at))
+    else:
+        singly = np.concatenate([singly, these])
     every = {"all_q": found.all_q, "all_chi_q": found.all_chi_q}
     nothing = np.zeros(0)
-    return replace(_assemble(found._replace(all_q=nothing, all_chi_q=nothing), e, chi_c), **every)
+    put_together: Any = _assemble if e.size >= _COMPILED else _assemble_small
+    known = replace(put_together(found._replace(all_q=nothing, all_chi_q=nothing), e, chi_c), **every)
+    return _solved_singly(known, table.phi, axes, singly, q0) if singly.size else known
+
+
+def _solved_singly(known: FixedPoint, phi: Activation, axes: Sigmas, these: np.ndarray, q0: float) -> FixedPoint:
+    """The grid's points with these replaced by what `fixed_point` says, which compiles nothing."""
+    known = jax.tree.map(lambda a: _padded(a) if np.ndim(a) == 2 else np.array(a), known)
+    for i, w, b in zip(these, *axes.at(these), strict=True):
+        point = fixed_point(_block(phi, w, b), q0)
+        for whole, value in zip(jax.tree.leaves(known), jax.tree.leaves(point), strict=True):
+            whole[i] = value
+    return known
 
 
 def _padded(roots: np.ndarray) -> np.ndarray:
     return np.pad(roots, ((0, 0), (0, MOST_ROOTS - roots.shape[1])), constant_values=np.nan)
 
 
-_assemble = jax.jit(assemble)
+# Compiled for every shape of tile; a small one is sooner done by NumPy.
+_assemble, _assemble_small = jax.jit(assemble), evaluated(assemble)
 
 
 @jax.jit
