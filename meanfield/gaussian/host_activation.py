@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 import jax
@@ -42,6 +42,9 @@ from .pairs import (
 )
 from .quadrature import LARGEST, REACH
 
+Number: TypeAlias = Any
+"""NumPy's float64, where it goes into formulas that serve both namespaces and are annotated for JAX's arrays."""
+
 _ROWS = 16
 _MOST_REMEMBERED, _MOST_KNOWN = 64, 512
 
@@ -60,6 +63,8 @@ class HostActivation:
         self.number = next(_NUMBERS)
         edges = np.pad(self.kinks, (0, max(4 - self.kinks.size, -self.kinks.size % 4)), constant_values=phi.scale)
         self.samples = samples_of(self, edges)
+        value, slope = self.samples.value, self.samples.slope
+        self._columns, self._starts = np.stack([value, value**2, slope**2]), self.samples.x[:, 0].copy()
         self._tame = self.samples.tame
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -92,8 +97,12 @@ class HostActivation:
 
     def sums(self, q: np.ndarray) -> tuple[np.ndarray, ...]:
         """`moments` but for the error."""
-        ask = Samples.sums_at if self._tame else Samples.moments_at
-        return self._remembered(("sums", q.shape, q.tobytes()), lambda: self._by_rows(q, ask)[:3])
+        if not self._tame:
+            return tuple(self.moments(q)[:3])
+        return self._remembered(("sums", q.shape, q.tobytes()), lambda: self._by_rows(q, self._sums)[:3])
+
+    def _sums(self, samples: Samples, q: np.ndarray) -> Moments:
+        return samples.sums_at(q, self._columns[:, self._cut(np.max(q))])
 
     def error(self, q: np.ndarray) -> tuple[np.ndarray]:
         """The error of `moments`."""
@@ -117,40 +126,44 @@ class HostActivation:
 
     def _within_reach(self, q: np.float64) -> Samples:
         """The samples without the panels that no variance up to q sees, neither by weight nor at its ends."""
-        samples, far = self.samples, 1.7 * REACH * np.sqrt(max(q, smallest(np.float64)))
-        near = np.flatnonzero(np.abs(samples.x[:, 0]) <= far)
-        if not far < LARGEST:
-            return samples
-        cut = slice(max(near[0] - 1, 0), near[-1] + 2)
+        samples, cut = self.samples, self._cut(q)
         parts = (of[cut] for of in (samples.x, samples.dx, samples.value, samples.slope))
         return Samples(*parts, samples.at_zero, samples.slope_at_zero, samples.jump)
 
+    def _cut(self, q: np.float64) -> slice:
+        far = 1.7 * REACH * np.sqrt(max(q, smallest(np.float64)))
+        if not far < LARGEST:
+            return slice(None)
+        first, last = np.searchsorted(self._starts, (-far, far))
+        return slice(max(first - 1, 0), last + 1)
+
     def pair(self, q1: float, q2: float, e: float, rough: bool = False) -> Pair:
         """`Pair` of one pair of variances q1, q2 and correlation 1 - e; `rough`: to about 1e-4."""
-        return self._remembered((q1, q2, e, rough), lambda: self._pair(*map(np.float64, (q1, q2, e)), rough))
+        pair = np.float64(q1), np.float64(q2), np.float64(e)
+        return self._remembered((q1, q2, e, rough), lambda: self._pair(*pair, rough))
 
-    def _pair(self, q1: np.float64, q2: np.float64, e: np.float64, rough: bool) -> Pair:
+    def _pair(self, q1: Number, q2: Number, e: Number, rough: bool) -> Pair:
         first = self._moments_at(q1)
         second = first if q1 == q2 else self._moments_at(q2)
         equal = bool(q1 == q2 and e <= 1)
         if rough or not (equal and self._is_near(q1, e)):
             rule = ROUGH if rough else self._rule(q1, e) if equal else FINE
             return integrate_pair(self, q1, q2, e, first.second, second.second, equal, rule)[0]
-        norms = first.second, first.second
-        deficits = [
-            integrate_pair(self, q1, q1, gap, *norms, True, self._rule(q1, gap))[1] for gap in self._gaps(q1, e)
-        ]
-        return from_deficits(q1, e, first.slope, first.second, np.array(deficits))
+        norm: Number = first.second
+        deficits: Number = np.array(
+            [integrate_pair(self, q1, q1, gap, norm, norm, True, self._rule(q1, gap))[1] for gap in self._gaps(q1, e)]
+        )
+        return from_deficits(q1, e, first.slope, norm, deficits)
 
-    def pair_derivatives(self, q: float, e: float) -> tuple[np.float64, np.float64]:
+    def pair_derivatives(self, q: float, e: float) -> tuple[Number, Number]:
         """d/dq of `Pair` at a fixed e, of one pair of one variance; phi without steps."""
         return self._remembered(("stretched", q, e), lambda: self._pair_derivatives(np.float64(q), np.float64(e)))
 
-    def _pair_derivatives(self, q: np.float64, e: np.float64) -> tuple[np.float64, np.float64]:
+    def _pair_derivatives(self, q: Number, e: Number) -> tuple[Number, Number]:
         own, distance = self._moments_at(q), self.pair(q, q, e).distance
         _, growth, slope_growth = (of[0] for of in self.derivatives(np.reshape(q, 1), 1))
         if self._is_near(q, e):
-            moved = np.array([stretched(self, q, gap, self._rule(q, gap))[1] for gap in self._gaps(q, e)])
+            moved: Number = np.array([stretched(self, q, gap, self._rule(q, gap))[1] for gap in self._gaps(q, e)])
             # The distance is q e times a ratio, of which numerator and denominator move.
             at = from_deficits(q, e, slope_growth, own.second, moved)
             of_distance, of_covariance = at.distance + distance / q, at.covariance
@@ -159,22 +172,24 @@ class HostActivation:
             of_distance = of_distance / own.second
         return of_distance - distance * growth / own.second, of_covariance
 
-    def covariance(self, q1: float, q2: float, e: float, order: int) -> np.float64:
+    def covariance(self, q1: float, q2: float, e: float, order: int) -> Number:
         """E[phi^(n)(u) phi^(n)(v)] of one pair, n = order."""
         with np.errstate(all="ignore"):
-            return covariance_at(self, *map(np.float64, (q1, q2, e)), order, bool(q1 == q2 and e <= 1))
+            pair: tuple[Number, Number, Number] = np.float64(q1), np.float64(q2), np.float64(e)
+            return covariance_at(self, *pair, order, bool(q1 == q2 and e <= 1))
 
-    def _moments_at(self, q: np.float64) -> Moments:
-        return Moments(*(of[0] for of in self.sums(np.reshape(q, 1))), np.float64(0.0))
+    def _moments_at(self, q: Number) -> Moments:
+        mean, second, slope = (of[0] for of in self.sums(np.reshape(q, 1)))
+        return Moments(mean, second, slope, np.float64(0.0))
 
-    def _is_near(self, q: np.float64, e: np.float64) -> bool:
+    def _is_near(self, q: Number, e: Number) -> bool:
         return not self.has_steps and bool(is_near(q, e, self.scale))
 
-    def _rule(self, q: np.float64, e: np.float64) -> Resolution:
+    def _rule(self, q: Number, e: Number) -> Resolution:
         # A singular slope asks for every node.
         return FINE if self.has_steps else resolution(split(q, q, e), self.scale, self.kinks)
 
-    def _gaps(self, q: np.float64, e: np.float64) -> np.ndarray:
+    def _gaps(self, q: Number, e: Number) -> np.ndarray:
         """The gaps of `near_gaps`: the closer the pair, the fewer tell the mean of their deficits to rounding."""
         closeness = q * e / self.scale**2
         nodes = NEAR_NODES if closeness > 3e-3 else 6 if closeness > 5e-4 else 5 if closeness > 2e-5 else 4
@@ -244,7 +259,8 @@ class Hosted(ClosedForms):
 
     def moments(self, phi: Any, q: Array) -> Moments:
         """`Moments` at variance q."""
-        return Moments(*_sums(self.key, q), _error(self.key, q))
+        mean, second, slope = _sums(self.key, q)
+        return Moments(mean, second, slope, _error(self.key, q))
 
     def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
         """One minus the correlation of the outputs."""

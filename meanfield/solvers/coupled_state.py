@@ -71,7 +71,7 @@ def tangent(block: Block, state: Array) -> Array:
     return block(kernel_of(block, state, one, none).replace(infinitesimal=True)).gap
 
 
-def _iterate(f: Callable[[Array], Array], start: Array, most: int) -> tuple[Array, Array]:
+def _iterate(f: Callable[[Array], Array], start: Array, most: int | Array) -> tuple[Array, Array]:
     """x after at most `most` steps of x -> f(x), and whether it rests."""
 
     def step(carry: tuple) -> tuple:

@@ -78,8 +78,8 @@ def solve_variance(block: Block, q0: Array) -> Variances:
     phase = phase_of(chi_1, chi_1_slope * q_error, status, known)
     chaotic = (phase == Phase.CHAOTIC.code) & ((status == _CONVERGED) | (status == _INVARIANT))
     all_chi_q = jnp.where(missing, jnp.nan, here.chi_q[:-1])
-    codes = (code.astype(jnp.int8) for code in (status, phase))
-    return Variances(q_star, q, *codes, chaotic, chi_1, chi_q, q_error, roots, all_chi_q)
+    status, phase = status.astype(jnp.int8), phase.astype(jnp.int8)
+    return Variances(q_star, q, status, phase, chaotic, chi_1, chi_q, q_error, roots, all_chi_q)
 
 
 class _Portrait(NamedTuple):
@@ -116,7 +116,7 @@ def _settle(block: Block, q0: Array) -> _Settled:
 
     def unfinished(state: tuple) -> Array:
         i, q, image = state
-        return (i < _SETTLING) & ((i == 0) | (jnp.abs(image - q) > 4 * jnp.finfo(q.dtype).eps * q))
+        return (i < _SETTLING) & ((i == 0) | (jnp.abs(image - q) > max(4 * jnp.finfo(q.dtype).eps, 1e-10) * q))
 
     return _Settled(*lax.while_loop(unfinished, step, (np.int32(0), q0, q0))[1:])
 

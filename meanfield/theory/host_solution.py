@@ -25,7 +25,8 @@ def solve_on_host(block: Block, q0: float | np.ndarray) -> FixedPoint:
 def halves(block: Block, q0: np.ndarray) -> tuple[Variances, np.ndarray]:
     """The variance half, and a guess of sqrt(1 - c*) that is good to about 1e-4."""
     v, start = variance_on_host(block, q0), np.float64(1.0)
-    if v.chaotic or has_trait(block, "per_input_noise"):
+    # Closer to criticality the rough rule's own error decides.
+    if (v.chaotic and v.chi_1 - 1 > 1e-5) or has_trait(block, "per_input_noise"):
         e = _correlation(hosted_block(block, rough=True), v, start).one_minus_c_star
         # Where c* is small 0 may be the root itself.
         start = np.sqrt(e) if 0 < e < 0.5 else start
