@@ -7,22 +7,35 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from flax import nnx
 
+from ..blocks.block import Block, mlp_parts, sub_blocks
+from ..blocks.leaves import leaf_paths, with_leaf
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
-from ..initializers import Rule, Scaled, gain, glorot, he, heuristic, lecun, orthogonal
+from ..initializers import Rule, Scaled, gain, glorot, he, heuristic, lecun
+from ..initializers.named import orthogonal
 from ..interface.arguments import sigma, whole
 from ..interface.result import Result
+from ..measurement.check import is_mlp
 from ..measurement.measurement import measure
-from ..networks import MLP
+from ..networks import Network
+from ..networks.finite import first_layer
 from ..theory.critical import critical as critical_point
 from ..theory.fixed_point import fixed_point
+from ..theory.trajectory import trajectory
 from ..theory.variance_trajectory import lengths
 from .operating_point import operating_point
 
 __all__ = ["SchemeComparison", "compare_init", "schemes", "verdict"]
 
+MEASURED = (
+    "measured_q_end",
+    "measured_q_end_error",
+    "measured_log_gradient",
+    "measured_log_gradient_error",
+)
 REACH = 6.0
 _SMALL_SIGMA_B = 0.05
 
@@ -101,7 +114,7 @@ def schemes(phi: str | Callable | Activation, depth: int) -> dict[str, Rule]:
 
 
 def compare_init(
-    phi: str | Callable | Activation,
+    phi: str | Callable | Activation | Block,
     depth: int = 50,
     *,
     width: int = 500,
@@ -112,11 +125,12 @@ def compare_init(
 ) -> SchemeComparison:
     """Every scheme on one activation: what the theory says of a network of `depth` layers, and what a wide one does.
 
-    Theory: the fixed point of the scheme's block, and the variance and the gradient's factor along the layers from
-    inputs of variance 1. Measured: `seeds` networks of `width` and random inputs of variance 1, skipped with
-    measured=False. rules: others to compare, name -> rule. The verdict asks that the squared gradient changes by no
-    more than e^6 over the depth either way and that 6 xi_c reach the depth (Schoenholz et al. 2017). InputError for
-    sizes that are not positive integers.
+    phi: an activation, of a fully connected network; or a block, every sigma of which is then set to the scheme's (the
+    schemes compared by default are those of its first activation). Theory: the fixed point of the scheme's block, and
+    the variance and the gradient's factor along the layers from inputs of variance 1. Measured: `seeds` networks of
+    `width` and random inputs of variance 1, skipped with measured=False. rules: others to compare, name -> rule. The
+    verdict asks that the squared gradient changes by no more than e^6 over the depth either way and that 6 xi_c reach
+    the depth (Schoenholz et al. 2017). InputError for sizes that are not positive integers.
 
     >>> import meanfield as mf
     >>> found = mf.compare_init("relu", depth=30, measured=False, rules={"he": mf.initializers.he,
@@ -125,28 +139,76 @@ def compare_init(
     (('trains', 'gradients vanish'), '[1.0, -30.0]')
     """
     depth, width, seeds = (whole(n, v) for n, v in (("depth", depth), ("width", width), ("seeds", seeds)))
-    phi = activation(phi)
-    rules = schemes(phi, depth) if rules is None else rules
+    phi = phi if isinstance(phi, Block) else activation(phi)
+    rules = schemes(_activation_of(phi), depth) if rules is None else rules
     sigma_w, sigma_b = (np.array([float(getattr(rule, n)) for rule in rules.values()]) for n in ("sigma_w", "sigma_b"))
     for values in (sigma_w, sigma_b):
         sigma("rules", float(values.max()))
-    path = lengths(phi, sigma_w, sigma_b, depth, sigma_w**2 + sigma_b**2)
-    points = [fixed_point(rule.block(phi), q0=q0) for rule, q0 in zip(rules.values(), path.q[:, 0], strict=True)]
+    blocks = [_block(rule, phi) for rule in rules.values()]
+    q, log_gradient = _along_depth(blocks, depth)
+    points = [fixed_point(block, q0=q0) for block, q0 in zip(blocks, q[:, 0], strict=True)]
     at = {n: np.array([float(getattr(p, n)) for p in points]) for n in ("q_star", "chi_1", "chi_q", "xi_c", "xi_grad")}
     # Within rounding of chi = 1 a depth scale is +-1e15: at criticality it is infinite.
     at_edge = np.array([str(p.phase) == "critical" for p in points])
     for name in ("xi_c", "xi_grad"):
         at[name] = np.where(at_edge & ~np.isnan(at[name]), np.inf, at[name])
-    log_gradient = path.log_gradient[:, -1]
     words = tuple(
-        verdict(q, g, x, str(p.status), depth)
-        for q, g, x, p in zip(path.q[:, -1], log_gradient, at["xi_c"], points, strict=True)  # noqa: E501
+        verdict(end, g, x, str(p.status), depth)
+        for end, g, x, p in zip(q[:, -1], log_gradient, at["xi_c"], points, strict=True)
     )
-    seen = _measured(phi, rules, depth, width, seeds, key) if measured else np.full((4, len(rules)), np.nan)
+    seen = np.full((4, len(rules)), np.nan)
+    if measured:
+        seen = _measured(blocks, list(rules.values()), depth, width, seeds, key)
     return SchemeComparison(
-        phi.name, depth, width, seeds, tuple(rules), sigma_w, sigma_b, *at.values(), path.q[:, -1], log_gradient, words,
-        *seen,
-    )  # fmt: skip
+        activation=phi.name if isinstance(phi, Activation) else repr(phi),
+        depth=depth,
+        width=width,
+        seeds=seeds,
+        schemes=tuple(rules),
+        sigma_w=sigma_w,
+        sigma_b=sigma_b,
+        **at,
+        q_end=q[:, -1],
+        log_gradient=log_gradient,
+        verdict=words,
+        **dict(zip(MEASURED, seen, strict=True)),
+    )
+
+
+def _activation_of(phi: Activation | Block) -> Activation:
+    if isinstance(phi, Activation):
+        return phi
+    found = next((part.phi for part in sub_blocks(phi) if hasattr(part, "phi")), None)
+    if found is None:
+        raise InputError(f"phi={phi!r} has no activation; give the schemes to compare as rules={{name: rule}}")
+    return found
+
+
+def _block(rule: Rule, phi: Activation | Block) -> Block:
+    """The block whose layers a rule draws."""
+    if isinstance(phi, Activation):
+        return rule.block(phi)
+    ends = {path.rpartition(".")[2] for path in leaf_paths(phi)}
+    for name in ("sigma_w", "sigma_b"):
+        phi = with_leaf(phi, name, getattr(rule, name)) if name in ends else phi
+    return phi
+
+
+def _along_depth(blocks: list[Block], depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Variances (n, depth + 1) from inputs of variance 1, and ln of the factor (n,) on a squared gradient."""
+    if all(is_mlp(block) for block in blocks):
+        parts = [mlp_parts(block) for block in blocks]
+        w, b = (np.array([float(getattr(dense, n)) for _, dense in parts]) for n in ("sigma_w", "sigma_b"))
+        path = lengths(parts[0][0], w, b, depth, w**2 + b**2)
+        return path.q, path.log_gradient[:, -1]
+    paths = []
+    for block in blocks:
+        first = first_layer(block)
+        q0 = float(first.sigma_w) ** 2 + float(first.sigma_b) ** 2
+        paths.append(trajectory(block, depth, q0=(q0, q0)))
+    with np.errstate(divide="ignore"):
+        rises = [np.log(path.chi[:-1]).sum() for path in paths]
+    return np.stack([path.q1 for path in paths]), np.array(rises)
 
 
 def verdict(q_end: float, log_gradient: float, xi_c: float, status: str, depth: int) -> str:
@@ -167,15 +229,17 @@ def verdict(q_end: float, log_gradient: float, xi_c: float, status: str, depth: 
     return "inputs merge" if REACH * xi_c < depth else "trains"
 
 
-def _measured(phi: Activation, rules: dict[str, Rule], depth: int, width: int, seeds: int, key: int) -> np.ndarray:
-    """ln-means of q and of the gradient's factor over networks and inputs, with standard errors: (4, schemes)."""
+def _measured(
+    blocks: list[Block], rules: list[Rule], depth: int, width: int, seeds: int, key: int
+) -> tuple[np.ndarray, ...]:
+    """The four arrays `MEASURED`: means over networks and inputs of q and ln of the gradient's factor, with errors."""
     x = np.random.default_rng(key).normal(size=(8, width)).astype(np.float32)
     x /= np.sqrt((x**2).mean(1, keepdims=True))
     rows = []
-    for rule in rules.values():
+    for block, rule in zip(blocks, rules, strict=True):
 
-        def network(rngs: Any, rule: Rule = rule) -> MLP:
-            return MLP(rule.block(phi), depth=depth, width=width, d_in=width, rngs=rngs, kernel_init=rule)
+        def network(rngs: nnx.Rngs, block: Block = block, rule: Rule = rule) -> Network:
+            return Network(block, depth=depth, width=width, d_in=width, rngs=rngs, kernel_init=rule)
 
         found = measure(network, x, seeds=seeds, key=key, progress=False)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -183,4 +247,4 @@ def _measured(phi: Activation, rules: dict[str, Rule], depth: int, width: int, s
             gradient = found.log_gradient[:, 0].mean(1)
             errors = [v.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else np.nan for v in (q, gradient)]
             rows.append((np.exp(q.mean()), errors[0], gradient.mean(), errors[1]))
-    return np.array(rows).T
+    return tuple(np.array(rows).T)

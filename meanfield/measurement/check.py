@@ -152,7 +152,7 @@ def check(
         raise InputError("model has no hidden layer to check; give a network with depth >= 1")
     path = trajectory(block, depth, q0=(kernel.q1, kernel.q2), c0=kernel.c)
     first_order = None
-    if _is_mlp(block):
+    if is_mlp(block):
         first_order = length_corrections(block, depth, np.concatenate([kernel.q1, kernel.q2]))
     found = compared(measured, path, first_order, seeds, alpha)
     known = first_order is not None
@@ -173,7 +173,8 @@ def _check_pairwise(block: Block) -> None:
     sigma("sigma_b", first.sigma_b, single=True)
 
 
-def _is_mlp(block: Block) -> bool:
+def is_mlp(block: Block) -> bool:
+    """Whether a block is an `mf.MLP`, for which `mlp_parts` does not raise."""
     try:
         return bool(mlp_parts(block))
     except InputError:
@@ -181,7 +182,7 @@ def _is_mlp(block: Block) -> bool:
 
 
 def _name(block: Block) -> str:
-    if not _is_mlp(block):
+    if not is_mlp(block):
         return repr(block)
     phi, dense = mlp_parts(block)
     return f"{phi.name}, sigma_w = {float(dense.sigma_w):g}, sigma_b = {float(dense.sigma_b):g}"

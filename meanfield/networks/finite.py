@@ -115,7 +115,7 @@ def _(block: Serial, x: Array, layer: Layer) -> Array:
 
 @_shipped.register
 def _(block: Residual, x: Array, layer: Layer) -> Array:
-    return block.skip * x + block.scale * realize(block.branch, x, layer)
+    return jnp.asarray(block.skip * x + block.scale * realize(block.branch, x, layer))
 
 
 @_shipped.register

@@ -94,7 +94,11 @@ class Network(nnx.Module):
         key: of the noise, where the block has any; None takes the next of the stream `noise`.
         """
         keys = self._noise_keys(key)
-        h, _ = jax.lax.scan(self._step, self._first(x), (self._stacks(), None, _part(keys, slice(self.depth))))
+
+        def layer(h: Array, part: tuple[dict[str, Array], Array | None]) -> tuple[Array, None]:
+            return self._next(h, *part), None
+
+        h, _ = jax.lax.scan(layer, self._first(x), (self._stacks(), _part(keys, slice(self.depth))))
         return h if self.d_out is None else self._last(h, self.d_out, _part(keys, self.depth))
 
     def preactivations(self, x: Array, shift: Array | None = None, *, key: Array | None = None) -> Array:
@@ -105,14 +109,18 @@ class Network(nnx.Module):
         """
         first = self._first(x) if shift is None else self._first(x) + shift[0]
         shifts, keys = None if shift is None else shift[1:], _part(self._noise_keys(key), slice(self.depth))
-        _, rest = jax.lax.scan(self._step, first, (self._stacks(), shifts, keys))
+
+        def layer(h: Array, part: tuple[dict[str, Array], Array | None, Array | None]) -> tuple[Array, Array]:
+            values, shift, noise = part
+            after = self._next(h, values, noise)
+            after = after if shift is None else after + shift
+            return after, after
+
+        _, rest = jax.lax.scan(layer, first, (self._stacks(), shifts, keys))
         return jnp.concatenate([first[None], rest])
 
-    def _step(self, h: Array, part: tuple[dict[str, Array], Array | None, Array | None]) -> tuple[Array, Array]:
-        values, shift, noise = part
-        after = realize(self.block, h, self._layer(values, noise)).astype(h.dtype)
-        after = after if shift is None else after + shift
-        return after, after
+    def _next(self, h: Array, values: dict[str, Array], noise: Array | None) -> Array:
+        return realize(self.block, h, self._layer(values, noise)).astype(h.dtype)
 
     def _first(self, x: Array) -> Array:
         return realize(first_layer(self.block), x, replace(self._layer(self._values(0), None), prefix="first_"))

@@ -12,6 +12,8 @@ import numpy as np
 import optax
 from flax import nnx
 
+from ..blocks.block import Block
+from ..interface.host_program import host_program
 from ..networks import Network
 from .sweep import Sweep
 from .task import SCORED, Task, root_key
@@ -48,37 +50,35 @@ def draw(
 ) -> Cells:
     """The untrained networks of some cells: `values` of the sweep's leaves and a seed for each.
 
-    A network depends on its own coordinates alone. They are drawn one by one, outside of jit, so that nothing is
-    compiled for a chunk.
+    A network depends on its own coordinates alone: they are drawn one by one, by one program for each depth.
 
     >>> sweep = Sweep(depths=(4,), width=32)
     >>> cells = draw(sweep, 4, [(1.0,), (2.0,)], [0, 0], d_in=64, d_out=10)
     >>> cells.params["kernel"][...].shape
     (2, 3, 32, 32)
     """
-    networks, keys = [], []
-    for value, seed in zip(values, seeds, strict=True):
-        params, noise = jax.random.split(cell_key(sweep.key, depth, value, seed))
-        network = Network(
-            sweep.block_at(value),
-            depth=depth - 1,  # the readout is the last block
-            width=sweep.width,
-            d_in=d_in,
-            d_out=d_out,
-            rngs=nnx.Rngs(params=params, noise=noise),
-        )
-        networks.append(nnx.split(network, nnx.Param, ...))
-        keys.append(noise)
+    sizes = {"depth": depth - 1, "width": sweep.width, "d_in": d_in, "d_out": d_out}  # the readout is the last block
+    keys = [jax.random.split(cell_key(sweep.key, depth, *cell)) for cell in zip(values, seeds, strict=True)]
+    networks = [_network(sweep.block_at(value), *key, **sizes) for value, key in zip(values, keys, strict=True)]
     graphs, params, rest = zip(*networks, strict=True)
-    return Cells(graphs[0], jax.tree.map(_stack, *params), jax.tree.map(_stack, *rest), jnp.stack(keys))
+    noise = jnp.stack([key for _, key in keys])
+    return Cells(graphs[0], jax.tree.map(_stack, *params), jax.tree.map(_stack, *rest), noise)
 
 
-def _stack(*leaves: jax.typing.ArrayLike) -> np.ndarray | jax.Array:
-    if jnp.issubdtype(jnp.asarray(leaves[0]).dtype, jax.dtypes.prng_key):
+@host_program(static=("depth", "width", "d_in", "d_out"))
+def _network(
+    block: Block, params: jax.Array, noise: jax.Array, *, depth: int, width: int, d_in: int, d_out: int
+) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+    """One network in its parts: graph, parameters, and the leaves of the block."""
+    rngs = nnx.Rngs(params=params, noise=noise)
+    network = Network(block, depth=depth, width=width, d_in=d_in, d_out=d_out, rngs=rngs)
+    return nnx.split(network, nnx.Param, ...)
+
+
+def _stack(*leaves: jax.Array) -> np.ndarray | jax.Array:
+    if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
         return jnp.stack(leaves)
-    # On the host: JAX would compile a program for each number of cells.
-    stacked = np.stack([np.asarray(leaf) for leaf in leaves])
-    return stacked.astype(np.float32) if stacked.dtype == np.float64 else stacked
+    return np.stack(jax.device_get(leaves))  # on the host: JAX would compile a program for each number of cells
 
 
 def cell_key(key: int, depth: int, values: Sequence[float], seed: int) -> jax.Array:
@@ -142,7 +142,7 @@ class Programs:
 
             return jax.vmap(one)(params, rest)
 
-        self.start = jax.jit(start)
+        self.start = host_program(start)
         self.advance = jax.jit(advance, static_argnums=0, donate_argnums=1)
         self.score = jax.jit(score, static_argnums=0)
 

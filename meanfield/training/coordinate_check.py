@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import Array
 
 from ..errors import InputError
 from ..interface.arguments import whole
 from ..interface.result import Result
 from ..models.reader import nnx_layers, recorded
+from ..networks import Network
 
 __all__ = ["CoordinateCheck", "coordinate_check"]
 
@@ -50,7 +52,8 @@ def coordinate_check(
 ) -> CoordinateCheck:
     """Train the network at several widths for a few steps on one batch, and follow its layers (Yang & Hu 2022).
 
-    build: (width, rngs) -> an NNX module from x (n, ...) to logits; y (n,): labels. optimizer: (params, base params)
+    build: (width, rngs) -> an NNX module from x (n, ...) to logits; y (n,): labels. Layers are the modules that hold
+    weights; of an `mf.networks.Network` its pre-activations 0, 1, ... and its output. optimizer: (params, base params)
     -> an optax transformation, where the base is the smallest width; transform: (params, base params) -> parameters to
     start from, `mf.initializers.mup_params`. Parameters are dicts of arrays. Averages over `seeds` networks.
     InputError for fewer than two widths.
@@ -70,22 +73,26 @@ def coordinate_check(
     >>> found.layers, found.moved.shape
     (('layers/0', 'layers/1', 'layers/2'), (2, 2, 3))
     """  # noqa: E501
-    widths = np.sort([whole("widths", int(width)) for width in widths])
-    if len(widths) < 2:
+    sizes = np.sort([whole("widths", int(width)) for width in widths])
+    if len(sizes) < 2:
         raise InputError("widths must hold at least two, so that there is a slope")
     steps, seeds = whole("steps", steps), whole("seeds", seeds)
     x, y = jnp.asarray(x), jnp.asarray(y)
     rules = optimizer, transform
-    runs = [[_run(build, int(w), int(widths[0]), s, x, y, rules, steps) for s in range(seeds)] for w in widths]
+    runs = [[_run(build, int(w), int(sizes[0]), s, x, y, rules, steps) for s in range(seeds)] for w in sizes]
     layers = runs[0][0][0]
     size, moved = (np.array([[run[i] for run in row] for row in runs]).mean(1) for i in (1, 2))
+    return CoordinateCheck(sizes, layers, size, moved, _slope(sizes, moved))
+
+
+def _slope(widths: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """The exponents of `moved` (n, ...) in the width, by least squares."""
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.log(moved)
     log_width = np.log(widths) - np.log(widths).mean()
     # Step 0, and a layer that nothing moves, have no slope.
     log[:, ~np.isfinite(log).all(0)] = np.nan
-    slope = np.tensordot(log_width, log, 1) / (log_width**2).sum()
-    return CoordinateCheck(widths, layers, size, moved, slope)
+    return np.tensordot(log_width, log, 1) / (log_width**2).sum()
 
 
 def _run(build: Any, width: int, base: int, seed: int, x: Any, y: Any, rules: tuple, steps: int):
@@ -104,9 +111,7 @@ def _run(build: Any, width: int, base: int, seed: int, x: Any, y: Any, rules: tu
     def outputs(params: Any) -> tuple[Any, list]:
         filled = jax.tree.map(lambda a: a, state)
         nnx.replace_by_pure_dict(filled, params)
-        network = nnx.merge(graph, filled, rest, copy=True)
-        with recorded(nnx_layers(network)) as log:
-            out = network(x)
+        out, log = _outputs(nnx.merge(graph, filled, rest, copy=True), x)
         names[:] = list(log)
         return out, list(log.values())
 
@@ -127,3 +132,15 @@ def _run(build: Any, width: int, base: int, seed: int, x: Any, y: Any, rules: tu
     size = [[np.sqrt((v**2).mean()) for v in now] for now in seen]
     moved = [[np.sqrt(((v - start) ** 2).mean()) for v, start in zip(now, seen[0], strict=True)] for now in seen]
     return tuple(names), size, moved
+
+
+def _outputs(network: nnx.Module, x: Array) -> tuple[Array, dict[str, Array]]:
+    """The output of a network, and those of its layers by name."""
+    if not isinstance(network, Network):
+        with recorded(nnx_layers(network)) as log:
+            out = network(x)  # type: ignore[operator]
+        return out, log
+    key = jax.random.key(0)  # the same noise in both passes
+    rows = {str(layer): row for layer, row in enumerate(network.preactivations(x, key=key))}
+    out = network(x, key=key)
+    return out, rows | {"output": out}

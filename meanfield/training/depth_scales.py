@@ -53,8 +53,8 @@ def _over(sweep: Sweep, leaves: list[tuple[str, np.ndarray]]) -> Scales:
     shape = tuple(len(values) for _, values in outer)
     rows = []
     for place in np.ndindex(shape):
-        fixed = [values[i] for i, (_, values) in zip(place, outer, strict=True)]
-        rows.append(_grid(sweep.block_at([*fixed, y[1][0], x[1][0]]), x, y))
+        fixed = [float(values[i]) for i, (_, values) in zip(place, outer, strict=True)]
+        rows.append(_grid(sweep.block_at([*fixed, float(y[1][0]), float(x[1][0])]), x, y))
     return {name: np.stack([row[name] for row in rows]).reshape(sweep.shape[1:-1]) for name in THEORY}
 
 

@@ -130,9 +130,8 @@ class Sweep:
     @property
     def block(self) -> Block:
         """The block whose leaves are swept; on an axis it has whatever value it was given."""
-        if not isinstance(self.activation, Block):
-            return MLP(self.phi(), 1.0, self.sigma_b)
-        return self.activation if self.sigma_b is None else with_leaf(self.activation, "sigma_b", self.sigma_b)
+        block = self.activation if isinstance(self.activation, Block) else MLP(self.activation, 1.0)
+        return block if self.sigma_b is None else with_leaf(block, "sigma_b", self.sigma_b)
 
     def block_at(self, values: Sequence[float]) -> Block:
         """The block of one cell, a value for each of `leaves`.

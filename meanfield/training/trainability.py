@@ -112,9 +112,8 @@ class Trainability:
 
         leaves, curve = tuple(self.sweep.leaves), self._curve_axis
         grid = ("depth", *leaves, "seed")
-        variables = {n: (grid, getattr(self, n), {"long_name": _LONG[n]}) for n in MEASURED}
-        variables |= {n: (leaves, getattr(self, n), {"long_name": _LONG[n]}) for n in THEORY}
-        variables["curve_xi_c"] = (curve, self.curve_xi_c, {"long_name": _LONG["curve_xi_c"]})
+        axes = dict.fromkeys(MEASURED, grid) | dict.fromkeys(THEORY, leaves) | {"curve_xi_c": (curve,)}
+        variables = {n: (along, getattr(self, n), {"long_name": _LONG[n]}) for n, along in axes.items()}
         coords = {
             "depth": ("depth", self.depths, {"long_name": "depth", "units": "layers"}),
             **{leaf: (leaf, np.array(values), _described(leaf)) for leaf, values in self.sweep.leaves.items()},

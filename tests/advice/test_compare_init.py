@@ -68,3 +68,14 @@ def test_schemes_of_an_activation():
 )
 def test_verdicts(case, word):
     assert verdict(*case) == word
+
+
+def test_schemes_of_a_block_are_put_on_its_sigmas():
+    block = mf.Residual(mf.LayerNorm() >> mf.MLP("relu", 1.0), scale=0.5, skip=0.8)
+    found = mf.compare_init(block, 10, width=200, seeds=3, rules={"he": he, "lecun": lecun})
+    path = [mf.trajectory(mf.with_leaf(block, "sigma_w", w), 10, q0=(w**2, w**2)) for w in (2**0.5, 1.0)]
+    np.testing.assert_allclose(found.q_end, [p.q1[-1] for p in path], rtol=1e-9)
+    np.testing.assert_allclose(found.log_gradient, [np.log(p.chi[:-1]).sum() for p in path], rtol=1e-9)
+    # Fluctuations of 10 layers over width 200, and those of 3 networks.
+    np.testing.assert_allclose(np.log(found.measured_q_end), np.log(found.q_end), atol=0.2)
+    assert found.activation == repr(block) and len(schemes("relu", 10)) > 2
