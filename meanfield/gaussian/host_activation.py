@@ -191,7 +191,7 @@ class HostActivation:
 
     def _gaps(self, q: Number, e: Number) -> np.ndarray:
         """The gaps of `near_gaps`: the closer the pair, the fewer tell the mean of their deficits to rounding."""
-        closeness = q * e / self.scale**2
+        closeness = max(q * e / self.scale**2, e)
         nodes = NEAR_NODES if closeness > 3e-3 else 6 if closeness > 5e-4 else 5 if closeness > 2e-5 else 4
         return e * near_gaps(np.float64, nodes)
 
