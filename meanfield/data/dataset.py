@@ -62,7 +62,7 @@ def load(name: str = "digits", path: str | os.PathLike | None = None) -> Dataset
 
 
 def _digits() -> files.Raw:
-    with resources.files(__package__).joinpath("digits.npz").open("rb") as stream:
+    with resources.files(__name__.rpartition(".")[0]).joinpath("digits.npz").open("rb") as stream:
         stored = np.load(stream, allow_pickle=False)
         x, y = stored["images"], stored["labels"]
     return files.Raw(x[:_DIGITS_TRAIN], y[:_DIGITS_TRAIN], x[_DIGITS_TRAIN:], y[_DIGITS_TRAIN:])

@@ -49,8 +49,8 @@ def cifar10(place: Path) -> Raw | None:
     for folder in (place, place / "cifar-10-batches-bin"):
         batches = [folder / f"data_batch_{i}.bin" for i in range(1, 6)]
         if found is None and all(file.is_file() for file in (*batches, folder / "test_batch.bin")):
-            train, test = [_records(file) for file in batches], _records(folder / "test_batch.bin")
-            found = Raw(*(np.concatenate(part) for part in zip(*train, strict=True)), *test)
+            (x, y), test = zip(*map(_records, batches), strict=True), _records(folder / "test_batch.bin")
+            found = Raw(np.concatenate(x), np.concatenate(y), *test)
     return found
 
 

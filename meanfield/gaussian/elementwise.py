@@ -42,5 +42,7 @@ class Elementwise:
 
 
 @host_program(static=("fn",))
-def _value_and_slope(fn: Callable[..., Array], params: dict[str, Array], x: Array) -> tuple[Array, Array]:
+def _value_and_slope(
+    fn: Callable[..., Array], params: dict[str, np.float64], x: np.ndarray | Array
+) -> tuple[Array, Array]:
     return fn(x, **params), derivative(lambda y: fn(y, **params), x)

@@ -127,8 +127,7 @@ def _check(node: ast.AST, text: str, names: list[str]) -> None:
 
 
 def _call_arguments(node: ast.Call, text: str) -> list[ast.AST]:
-    known = isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS
-    if not known:
+    if not (isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS):
         source = ast.unparse(node.func)
         raise InputError(f"activation={text!r}: {source!r} is not a known function; known: {', '.join(FUNCTIONS)}")
     count = FUNCTIONS[node.func.id][1]
@@ -153,5 +152,6 @@ def _evaluate(node: ast.AST, scope: dict[str, Any]) -> Any:
         values = [_evaluate(v, scope) for v in (node.left, *node.comparators)]
         pairs = zip(node.ops, values[:-1], values[1:], strict=True)
         return reduce(operator.and_, (_COMPARE[type(op)](a, b) for op, a, b in pairs))
+    assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)  # all that `_check` lets through
     function = FUNCTIONS[node.func.id][0]
     return function(*(_evaluate(a, scope) for a in node.args))

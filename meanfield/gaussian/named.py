@@ -17,6 +17,7 @@ from jax import Array
 
 from ..errors import InputError
 from ..interface.arguments import nearest
+from ..interface.precision import is_traced
 from .activation import Activation
 from .closed_forms import ErrorFunction, Sinusoid, TwoLevels, TwoSlopes
 from .expression import is_expression, parse
@@ -117,7 +118,7 @@ def _quadratic(x: Array) -> Array:
     return x + 0.1 * x**2
 
 
-def _make(name: str, fn: Callable, kinks: tuple = (), **more: Any) -> Callable[..., Activation]:
+def _make(name: str, fn: Callable, kinks: tuple | Callable[..., tuple] = (), **more: Any) -> Callable[..., Activation]:
     """A constructor of a named activation; `defaults` are its parameters, `kinks` may be a function of them."""
     defaults = more.pop("defaults", {})
 
@@ -242,7 +243,7 @@ def _from_expression(text: str, params: dict[str, Any]) -> Activation:
 
 
 def _concrete(value: Any) -> float:
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         raise InputError(
             "the parameters of an expression must be numbers where its kinks are looked for; build the activation "
             "outside jit and replace the leaves, or declare mf.Activation(fn, params, kinks)"

@@ -87,7 +87,7 @@ def _pair_moments(phi: Activation, q1: Array, q2: Array, e: Array, equal: bool) 
 def _pair_moments_jvp(equal: bool, primals: tuple, tangents: tuple) -> tuple[Pair, Pair]:
     phi, q1, q2, e = primals
     value = _pair_moments(phi, q1, q2, e, equal)
-    moved = partial_jvp(lambda *a: _evaluate(*a, e, equal), primals[:3], tangents[:3])
+    moved = partial_jvp(lambda phi, q1, q2: _evaluate(phi, q1, q2, e, equal), primals[:3], tangents[:3])
     if is_zero(tangents[3]):
         return value, moved
     first = moments(phi, q1).second
@@ -315,7 +315,7 @@ def _covariance(phi: Activation, q1: Array, q2: Array, e: Array, order: int, equ
 def _covariance_jvp(order: int, equal: bool, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     phi, q1, q2, e = primals
     value = _covariance(phi, q1, q2, e, order, equal)
-    moved = partial_jvp(lambda *a: covariance_at(*a, e, order, equal), primals[:3], tangents[:3])
+    moved = partial_jvp(lambda phi, q1, q2: covariance_at(phi, q1, q2, e, order, equal), primals[:3], tangents[:3])
     if is_zero(tangents[3]):
         return value, moved
     length = q1 if equal else jnp.sqrt(q1 * q2)

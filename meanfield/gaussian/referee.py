@@ -75,24 +75,23 @@ def referee(phi: str | Callable | Activation, q: Any, c: Any = None) -> Refereed
     >>> bool(mf.referee("hard_tanh", 1.0).agree.all())
     True
     """
-    phi = activation(phi)
     if is_traced((q, c)):
         raise InputError(f"q={q}: the referee integrates adaptively; call it outside jit, grad and vmap")
     between("q", q, 0.0, np.inf, "()")
     between("c", 0.0 if c is None else c, -1.0, 1.0, "()")
     with jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        phi = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), phi)
-        q = np.float64(q)
-        ours, theirs = _ours(phi, q), _adaptive(phi, q)
-        names = ("mean", "second") if phi.has_steps else ("mean", "second", "slope")
-        keep = len(names)
-        ours, theirs = np.array(ours)[:, :keep], np.array(theirs)[:, :keep]
-        if c is not None:
-            pair = ("product",) if phi.has_steps else ("product", "covariance")
-            own, other = _our_pair(phi, q, np.float64(c)), _adaptive_pair(phi, q, np.float64(c))
-            ours = np.concatenate([ours, np.array(own)[:, : len(pair)]], 1)
-            theirs = np.concatenate([theirs, np.array(other)[:, : len(pair)]], 1)
-            names += pair
+        own: Activation = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), activation(phi))
+        return _side_by_side(own, np.float64(q), None if c is None else np.float64(c))
+
+
+def _side_by_side(phi: Activation, q: Any, c: Any) -> Refereed:
+    names = ("mean", "second") if phi.has_steps else ("mean", "second", "slope")
+    ours, theirs = (np.array(found)[:, : len(names)] for found in (_ours(phi, q), _adaptive(phi, q)))
+    if c is not None:
+        pair = ("product",) if phi.has_steps else ("product", "covariance")
+        ours = np.concatenate([ours, np.array(_our_pair(phi, q, c))[:, : len(pair)]], 1)
+        theirs = np.concatenate([theirs, np.array(_adaptive_pair(phi, q, c))[:, : len(pair)]], 1)
+        names += pair
     return _compare(names, *ours, *theirs)
 
 

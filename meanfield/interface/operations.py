@@ -230,8 +230,12 @@ def _split(params: dict, eqn: Any) -> Act:
     return lambda x: np.split(x, ends, params["axis"])
 
 
+def _always(act: Act) -> Callable[[dict, Any], Act]:
+    return lambda params, eqn: act
+
+
 OPERATIONS: dict[str, Callable[[dict, Any], Act]] = {
-    **{name: (lambda params, eqn, act=act: act) for name, act in _ELEMENTWISE.items()},
+    **{name: _always(act) for name, act in _ELEMENTWISE.items()},
     "integer_pow": lambda params, eqn: partial(_power, params["y"]),
     "round": lambda params, eqn: partial(_round, to_even="EVEN" in str(params["rounding_method"])),
     "clamp": lambda params, eqn: lambda lo, x, hi: np.minimum(np.maximum(x, lo), hi),

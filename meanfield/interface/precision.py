@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial, wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core
 
 from .evaluation import evaluated
 
@@ -21,7 +22,7 @@ _CODES = (np.bool_, np.int8, np.uint32)
 
 def is_traced(tree: Any) -> bool:
     """Whether any leaf of a pytree is being traced by a JAX transformation."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return any(isinstance(leaf, core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def cast(tree: T, dtype: Any) -> T:
@@ -33,7 +34,7 @@ def cast(tree: T, dtype: Any) -> T:
     def one(leaf: Any) -> Any:
         if getattr(leaf, "dtype", None) in _CODES:
             return leaf
-        if isinstance(leaf, jax.core.Tracer):
+        if isinstance(leaf, core.Tracer):
             return leaf.astype(dtype)
         return (
             np.asarray(leaf, dtype) if isinstance(leaf, (bool, int, float, np.generic, np.ndarray, jax.Array)) else leaf
@@ -42,7 +43,11 @@ def cast(tree: T, dtype: Any) -> T:
     return jax.tree.map(one, tree)
 
 
-def host_float64(compute: F | None = None, *, static: tuple[str, ...] = (), compiled: bool = True) -> F:
+@overload
+def host_float64(compute: F) -> F: ...
+@overload
+def host_float64(*, static: tuple[str, ...] = (), compiled: bool = True) -> Callable[[F], F]: ...
+def host_float64(compute: Any = None, *, static: tuple[str, ...] = (), compiled: bool = True) -> Any:
     """Decorate a function of pytrees: on the host it runs in float64 and returns NumPy; traced it follows its
     arguments.
 
@@ -53,9 +58,9 @@ def host_float64(compute: F | None = None, *, static: tuple[str, ...] = (), comp
     Where the default device has no good float64 (TPU, Metal) host calls run on the CPU.
     """
     if compute is None:
-        return partial(host_float64, static=static, compiled=compiled)  # type: ignore[return-value]
+        return partial(host_float64, static=static, compiled=compiled)
     traced = jax.jit(compute, static_argnames=static)
-    carried_out = None if compiled else evaluated(compute, static)
+    on_arrays = traced if compiled else evaluated(compute, static)
 
     @wraps(compute)
     def wrapper(*args: Any, **options: Any) -> Any:
@@ -63,15 +68,15 @@ def host_float64(compute: F | None = None, *, static: tuple[str, ...] = (), comp
 
     @in_float64
     def on_host(*args: Any, **options: Any) -> Any:
-        args = cast(args, np.float64)
-        return jax.tree.map(np.asarray, traced(*args, **options)) if compiled else carried_out(*args, **options)
+        found = on_arrays(*cast(args, np.float64), **options)
+        return jax.tree.map(np.asarray, found) if compiled else found
 
-    return wrapper  # type: ignore[return-value]
+    return wrapper
 
 
 def following(args: T) -> T:
     """Arguments of which some are traced, all in the dtype that these have; float32 where it is a shorter one."""
-    dtypes = [leaf.dtype for leaf in jax.tree.leaves(args) if isinstance(leaf, jax.core.Tracer)]
+    dtypes = [leaf.dtype for leaf in jax.tree.leaves(args) if isinstance(leaf, core.Tracer)]
     floats = [d for d in dtypes if jnp.issubdtype(d, jnp.floating)]
     dtype = jnp.result_type(*floats) if floats else jnp.zeros(()).dtype
     # Half precision has too few digits for a fixed point.
@@ -84,8 +89,9 @@ def in_float64(compute: F) -> F:
     @wraps(compute)
     def wrapper(*args: Any, **options: Any) -> Any:
         # Inside somebody else's jit, concrete values are evaluated all the same.
-        outside = jax.ensure_compile_time_eval() if isinstance(jax.device_put(np.float32(0.0)), jax.core.Tracer) else nullcontext()
-        with outside, jax.enable_x64(True), jax.default_device(_float64_device()):
+        inside = isinstance(jax.device_put(np.float32(0.0)), core.Tracer)
+        outside = jax.ensure_compile_time_eval() if inside else nullcontext()
+        with outside, jax.enable_x64(True), _float64_device():
             return compute(*args, **options)
 
     return wrapper  # type: ignore[return-value]
@@ -96,7 +102,5 @@ def local_devices() -> list:
     return jax.local_devices(backend=None if jax.default_backend() in ("cpu", "gpu") else "cpu")
 
 
-def _float64_device() -> Any:
-    if jax.default_backend() in ("cpu", "gpu"):
-        return jax.config.jax_default_device
-    return local_devices()[0]
+def _float64_device() -> AbstractContextManager[Any]:
+    return nullcontext() if jax.default_backend() in ("cpu", "gpu") else jax.default_device(local_devices()[0])
