@@ -21,25 +21,25 @@ import meanfield as mf
 SIGMA_B = 0.05**0.5
 
 
-def dropout() -> mf.LeafDiagram:
+def dropout() -> mf.PhaseDiagram:
     """Drop rate against sigma_w for tanh at sigma_b^2 = 0.05, the line of Schoenholz et al. (2017)."""
     block = mf.Activate("tanh") >> mf.Dropout(0.1) >> mf.Dense(1.0, SIGMA_B)
     return mf.phase_diagram(block, x=("sigma_w", (1.0, 2.0, 33)), y=("rate", (0.0, 0.5, 26)))
 
 
-def residual() -> mf.LeafDiagram:
+def residual() -> mf.PhaseDiagram:
     """Branch scale against sigma_w for tanh behind a skip of 0.9, which leaves a fixed point (Doshi et al. 2023)."""
     block = mf.Residual(mf.MLP("tanh", 1.0, 0.1), scale=1.0, skip=0.9)
     return mf.phase_diagram(block, x=("sigma_w", (0.5, 3.0, 41)), y=("scale", (0.1, 1.5, 29)))
 
 
-def leaky() -> mf.LeafDiagram:
+def leaky() -> mf.PhaseDiagram:
     """Slope of a leaky ReLU against sigma_w at sigma_b = 0.3."""
     block = mf.MLP(mf.Activation.leaky_relu(0.1), 1.0, 0.3)
     return mf.phase_diagram(block, x=("sigma_w", (0.5, 2.0, 61)), y=("slope", (0.0, 1.0, 41)))
 
 
-def draw_dropout(data: mf.LeafDiagram, left: Axes, right: Axes) -> None:
+def draw_dropout(data: mf.PhaseDiagram, left: Axes, right: Axes) -> None:
     """chi_1, and the depth scale xi_c, which dropout keeps finite; its largest value at each rate is dotted."""
     data.plot(left)
     left.set(title="tanh with dropout, $\\sigma_b^2 = 0.05$", ylabel="drop rate")
@@ -52,7 +52,7 @@ def draw_dropout(data: mf.LeafDiagram, left: Axes, right: Axes) -> None:
     right.set(xlabel=r"$\sigma_w$", ylabel="drop rate", title=r"Dropout bounds $\xi_c$")
 
 
-def draw_residual(data: mf.LeafDiagram, left: Axes, right: Axes) -> None:
+def draw_residual(data: mf.PhaseDiagram, left: Axes, right: Axes) -> None:
     """chi_1, and c*."""
     data.plot(left)
     left.set(title="tanh residual, skip 0.9, $\\sigma_b = 0.1$", ylabel="branch scale")
@@ -61,7 +61,7 @@ def draw_residual(data: mf.LeafDiagram, left: Axes, right: Axes) -> None:
     right.set(xlabel=r"$\sigma_w$", ylabel="branch scale", title="Fixed correlation")
 
 
-def draw_leaky(data: mf.LeafDiagram, left: Axes, right: Axes) -> None:
+def draw_leaky(data: mf.PhaseDiagram, left: Axes, right: Axes) -> None:
     """chi_1 with sigma_w^2 = 2 / (1 + a^2), beyond which the variance has no fixed point; and q*."""
     slope = np.linspace(data.y[0], data.y[-1], 200)
     for ax in (left, right):

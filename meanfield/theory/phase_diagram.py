@@ -21,9 +21,10 @@ from ..interface.precision import is_traced
 from ..interface.result import Result, show
 from .block_grid import solve_block_grid
 from .critical import EdgeOfChaos
+from .critical_line import critical_line_inside
 from .diagram_axes import Axis, Range, Wanted, axis, check_axis, sigma_places, wanted_axes
 from .fixed_point import FixedPoint
-from .sigma_grid import critical_line_inside, solve_sigma_grid
+from .sigma_grid import solve_sigma_grid
 
 if TYPE_CHECKING:
     import xarray
@@ -54,9 +55,11 @@ class PhaseDiagram(Result):
     activation: str | None = field(default=None, metadata={"static": True})
 
     def __getattr__(self, name: str) -> Any:
-        # Asked only for what the class itself does not have; `point` is missing while a copy is being made.
+        # Asked only for what the class itself does not have, and for a sigma that is no axis.
         if name in FIELDS:
             return getattr(self.point, name)
+        if name in ("sigma_w", "sigma_b"):
+            raise AttributeError(f"this diagram is over {self.x_leaf} and {self.y_leaf}, not {name}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
@@ -96,7 +99,7 @@ class PhaseDiagram(Result):
         for candidate in (self.x_axis, self.y_axis):
             if candidate.leaf.rpartition(".")[2] == name:
                 return candidate.values
-        raise AttributeError(f"this diagram is over {self.x_leaf} and {self.y_leaf}, not {name}")
+        raise AttributeError(name)  # `__getattr__` then says why
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, shown value): the axes, every field of the fixed point, and what the diagram is of."""

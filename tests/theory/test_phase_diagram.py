@@ -1,15 +1,17 @@
 """Grids against single points; the line; what is kept; large grids and many devices."""
 
+import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import meanfield as mf
-from meanfield.tables.moment_table import Table
 
 FIELDS = ("q_star", "one_minus_c_star", "chi_1", "chi_c", "chi_q", "xi_c", "xi_q")
 
@@ -94,16 +96,6 @@ def test_sixteen_million_points_in_four_gibibytes():
     assert shape == "(4096, 4096)" and int(peak) < 4 * 2**30
 
 
-def test_numbers_do_not_depend_on_what_was_asked_before():
-    phi = mf.activation("sin")
-    with jax.enable_x64(True):
-        independent_weights, used = Table(phi), Table(phi)
-        hard, easy = independent_weights.panel_of(np.array([30.0**2, 1.0]))
-        used.pairs(hard)
-        for one, other in zip(independent_weights.pairs(easy), used.pairs(easy), strict=True):
-            np.testing.assert_array_equal(one, other)
-
-
 def test_bistable_cells_have_all_their_fixed_points():
     grid = mf.phase_diagram("gelu", sigma_w=[1.412, 1.414], sigma_b=[0.38, 0.385])
     assert np.isfinite(grid.all_q[1, 0]).sum() == 3 and np.isfinite(grid.all_q[0, 1]).sum() == 3
@@ -171,19 +163,87 @@ def test_the_line_is_critical_and_inside():
         assert point.chi_1 == pytest.approx(1.0, abs=1e-9) and point.q_star == pytest.approx(line.q[i], rel=1e-6)
 
 
-def test_numbers_are_kept(tmp_path):
+FIGURES = Path(__file__).parents[2] / "figures"
+
+
+def same(one, other):
+    return jax.tree.structure(one) == jax.tree.structure(other) and jax.tree.all(
+        jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), one, other)
+    )
+
+
+@pytest.mark.parametrize("block", ["tanh", mf.Activate("relu") >> mf.Dropout(0.1) >> mf.Dense(1.0)])
+def test_numbers_are_kept(tmp_path, block):
     xarray = pytest.importorskip("xarray")
-    grid = mf.phase_diagram("tanh", sigma_w=(1.0, 2.0, 3), sigma_b=[0.1, 0.2])
-    grid.save(tmp_path / "tanh.nc")
-    with xarray.open_dataset(tmp_path / "tanh.nc", engine="scipy") as stored:
-        assert stored.xi_c.dims == ("sigma_b", "sigma_w")
+    grid = mf.phase_diagram(block, sigma_w=(1.0, 2.0, 3), sigma_b=[0.1, 0.2])
+    path = grid.save(tmp_path / "grid.nc")
+    with xarray.open_dataset(path, engine="scipy") as stored:
+        assert stored.xi_c.dims == ("sigma_b", "sigma_w") and stored.xi_c.units == "layers"
         np.testing.assert_array_equal(stored.xi_c.values, grid.xi_c)
         assert stored.status.attrs["flag_meanings"].split()[0] == "converged"
+    assert same(mf.PhaseDiagram.load(path), grid)
     with pytest.raises(mf.InputError, match="does not exist"):
         grid.save(tmp_path / "missing" / "x.nc")
+
+
+@pytest.mark.parametrize("name", ["tanh", "dropout", "leaky", "residual"])
+def test_files_of_the_first_version_load(name):
+    xarray = pytest.importorskip("xarray")
+    path = FIGURES / f"phase_diagram_{name}.nc"
+    grid = mf.PhaseDiagram.load(path)
+    with xarray.open_dataset(path, engine="scipy") as stored:
+        for field in dataclasses.fields(mf.FixedPoint):
+            value = getattr(grid, field.name)
+            np.testing.assert_array_equal(getattr(value, "code", value), stored[field.name].values)
+        assert grid.q_star.shape == (grid.y.size, grid.x.size)
+        np.testing.assert_array_equal(grid.sigma_w, stored.sigma_w.values)
+    assert (grid.critical_line is None) == (name != "tanh") and (grid.activation == "tanh") == (name == "tanh")
+    assert grid.plot(Figure().subplots()).get_xlabel() == r"$\sigma_w$"
+
+
+def test_one_class_of_diagrams():
+    fast = mf.phase_diagram(mf.MLP("erf", 1.0), sigma_w=[1.0, 1.5], sigma_b=[0.1, 0.2, 0.3])
+    other = mf.phase_diagram(mf.MLP("leaky_relu", 1.0, 0.3), x=("sigma_w", [0.5, 1.0]), y=("slope", [0.1, 0.2]))
+    assert mf.LeafDiagram is mf.PhaseDiagram and type(fast) is type(other) is mf.PhaseDiagram
+    assert same(jax.tree.map(lambda a: a, fast), fast) and "erf" in fast.block
+    assert (fast.activation, other.activation) == ("erf", None) and other.critical_line is None
+    assert fast.xi_c is fast.point.xi_c and "xi_c" in dir(fast) and not hasattr(fast, "xi_d")
+    np.testing.assert_array_equal(other.sigma_w, other.x)
+    with pytest.raises(AttributeError, match="over sigma_w and slope, not sigma_b"):
+        _ = other.sigma_b
+    assert "y = slope" in repr(other) and "critical_line" in fast._repr_html_()
+
+
+def test_the_sigmas_may_be_turned_round():
+    block, w, b = mf.MLP("tanh", 1.5, 0.3), [1.2, 1.5, 2.0], [0.1, 0.3]
+    straight = mf.phase_diagram(block, sigma_w=w, sigma_b=b)
+    turned = mf.phase_diagram(block, x=("sigma_b", b), y=(lambda block: block.blocks[1].sigma_w, w))
+    np.testing.assert_array_equal(turned.q_star.T, straight.q_star)
+    np.testing.assert_array_equal(turned.all_q[:, 1], straight.all_q[1])
+    assert (straight.phase.code == turned.phase.code.T).all() and turned.critical_line is not None
+    line = turned.plot(Figure().subplots()).lines[0]
+    assert np.nanmax(line.get_xdata()) <= 0.3 and np.nanmax(line.get_ydata()) <= 2.0
+
+
+def test_what_is_on_no_axis_stays():
+    block = mf.MLP("leaky_relu", 1.5, 0.3)
+    grid = mf.phase_diagram(block, x=("sigma_w", [0.8, 1.2]), y=("slope", [0.0, 0.5]))
+    alone = mf.fixed_point(mf.MLP(mf.Activation.leaky_relu(0.5), 1.2, 0.3))
+    assert grid.q_star[1, 1] == pytest.approx(float(alone.q_star), rel=1e-10)
+    grid = mf.phase_diagram(mf.MLP(mf.Activation.leaky_relu(0.5), 9.0, 0.3), sigma_w=[1.2], sigma_b=[0.3])
+    assert grid.q_star[0, 0] == pytest.approx(float(alone.q_star), rel=1e-10)
 
 
 def test_what_is_no_block_is_refused():
     with pytest.raises(mf.InputError, match="block"):
         mf.phase_diagram("tanh", x=("no such leaf", [1.0]), y=("sigma_b", [0.1]))
+    with pytest.raises(mf.InputError, match="q0=-1"):
+        mf.phase_diagram("tanh", sigma_w=[1.0], sigma_b=[0.1], q0=-1.0)
+    with pytest.raises(mf.InputError, match="outside jit"):
+        jax.jit(lambda w: mf.phase_diagram(mf.MLP("tanh", w)).q_star)(1.0)
     assert mf.phase_diagram(mf.MLP("tanh", 1.0), sigma_w=[1.0], sigma_b=[0.1]).activation == "tanh"
+
+
+def test_inside_a_users_jit_it_is_a_constant():
+    found = jax.jit(lambda x: x * mf.phase_diagram("tanh", sigma_w=[1.5], sigma_b=[0.3]).q_star[0, 0])(2.0)
+    assert float(found) == pytest.approx(2 * float(mf.fixed_point(mf.MLP("tanh", 1.5, 0.3)).q_star), rel=1e-6)

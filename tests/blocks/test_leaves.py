@@ -1,4 +1,4 @@
-"""Leaves by path, blocks as JSON, critical points in a leaf, diagrams over two; and what the documentation does."""
+"""Leaves by path, blocks as JSON; and what the documentation of blocks does."""
 
 import json
 import re
@@ -64,59 +64,6 @@ def test_json_that_is_no_block():
     with pytest.raises(InputError, match="callable"):
         mf.to_json(mf.MLP(lambda x: 2 * x, 1.0))
     assert json.loads(mf.to_json(mf.Dense(1.0)))["sigma_w"] == 1.0
-
-
-def test_a_critical_leaf_of_an_mlp_is_its_critical_point():
-    known = mf.critical("erf", sigma_b=0.3)
-    by_w = mf.solve_critical(mf.MLP("erf", 1.0, 0.3), "sigma_w")
-    assert by_w.value == pytest.approx(float(known.sigma_w), rel=1e-11)
-    assert by_w.q_star == pytest.approx(float(known.q_star), rel=1e-10) and bool(by_w.stable)
-
-
-@pytest.mark.slow
-def test_a_critical_bias_and_a_limit():
-    known = mf.critical("erf", sigma_b=0.3)
-    by_b = mf.solve_critical(mf.MLP("erf", float(known.sigma_w), 1.0), "sigma_b", bracket=(0.0, 2.0))
-    assert by_b.value == pytest.approx(0.3, rel=1e-9)
-    limit = mf.solve_critical(mf.MLP("erf", 1.0, 0.0), "sigma_w")
-    assert str(limit.status) == "limit_q0" and limit.value**2 == pytest.approx(np.pi / 4, rel=1e-11)
-
-
-@pytest.mark.slow
-def test_a_critical_branch_scale():
-    block = mf.Residual(mf.MLP("erf", 2.0, 0.1), scale=1.0, skip=0.9)
-    point = mf.solve_critical(block, "scale", bracket=(0.01, 3.0))
-    assert str(point.status) == "found"
-    for value in point.all_values[np.isfinite(point.all_values)]:
-        assert mf.fixed_point(mf.with_leaf(block, "scale", float(value))).chi_1 == pytest.approx(1.0, abs=1e-11)
-    none = mf.solve_critical(block, "scale", bracket=(2.0, 3.0))
-    assert str(none.status) == "none" and np.isnan(none.value)
-
-
-def test_a_diagram_over_leaves_is_its_points():
-    block = mf.Activate("erf") >> mf.Dropout(0.1) >> mf.Dense(1.0, 0.2)
-    x, y = [0.8, 1.5], [0.0, 0.3]
-    grid = mf.phase_diagram(block, x=("sigma_w", x), y=("rate", y))
-    for i, j in np.ndindex(2, 2):
-        at = mf.with_leaf(mf.with_leaf(block, "sigma_w", x[j]), "rate", y[i])
-        point = mf.fixed_point(at)
-        for name in ("q_star", "c_star", "chi_1", "chi_q", "xi_c"):
-            assert getattr(grid, name)[i, j] == pytest.approx(float(getattr(point, name)), rel=1e-8, abs=1e-12)
-        assert str(grid.phase[i, j]) == str(point.phase)
-
-
-def test_sigmas_are_short_for_every_layer(tmp_path):
-    block = mf.MLP("relu", 1.0) >> mf.MLP("relu", 1.0)
-    grid = mf.phase_diagram(block, sigma_w=[0.5, 1.2], sigma_b=[0.1, 0.2])
-    assert grid.q_star.shape == (2, 2) and (grid.x_leaf, grid.y_leaf) == ("sigma_w", "sigma_b")
-    expected = 0.1**2 / (1 - 0.25 / 2)
-    assert grid.q_star[0, 0] == pytest.approx(expected, rel=1e-12)
-    import xarray
-
-    with xarray.open_dataset(grid.save(tmp_path / "grid.nc"), engine="scipy") as data:
-        assert data.q_star.dims == ("sigma_b", "sigma_w") and float(data.q_star[0, 0]) == pytest.approx(expected)
-    ax = grid.plot()
-    assert ax.get_xlabel() == r"$\sigma_w$" and ax.collections
 
 
 @pytest.mark.parametrize("page", ["blocks.md"])
