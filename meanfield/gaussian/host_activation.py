@@ -33,6 +33,7 @@ from .pairs import (
     Resolution,
     covariance_at,
     from_deficits,
+    from_stretched,
     integrate_pair,
     is_near,
     near_gaps,
@@ -43,7 +44,9 @@ from .pairs import (
 from .quadrature import LARGEST, REACH
 
 Number: TypeAlias = Any
-"""NumPy's float64, where it goes into formulas that serve both namespaces and are annotated for JAX's arrays."""
+Arrays: TypeAlias = Any
+"""NumPy's, where they go into formulas that serve both namespaces and are annotated for JAX's arrays."""
+_NONE: Number = np.float64(0.0)
 
 _ROWS = 16
 _MOST_REMEMBERED, _MOST_KNOWN = 64, 512
@@ -54,16 +57,17 @@ class HostActivation:
 
     def __init__(self, phi: Activation) -> None:
         self._evaluate = Elementwise(phi.fn, phi.params)
-        self.kinks = np.asarray(phi.kinks, np.float64)
+        self.kinks: Arrays = np.asarray(phi.kinks, np.float64)
         self.scale, self.has_steps = phi.scale, phi.has_steps
         self._steps = np.asarray(phi.steps, bool)
         self._latest: tuple = (None, None, None)
         self._grids: dict[Any, Any] = {}
         self._points: dict[Any, Any] = {}
         self.number = next(_NUMBERS)
-        edges = np.pad(self.kinks, (0, max(4 - self.kinks.size, -self.kinks.size % 4)), constant_values=phi.scale)
+        edges: Arrays = np.pad(self.kinks, (0, max(4 - self.kinks.size, -self.kinks.size % 4)), constant_values=phi.scale)
         self.samples = samples_of(self, edges)
         value, slope = self.samples.value, self.samples.slope
+        self._columns: Arrays
         self._columns, self._starts = np.stack([value, value**2, slope**2]), self.samples.x[:, 0].copy()
         self._tame = self.samples.tame
 
@@ -95,16 +99,16 @@ class HostActivation:
         """`Moments` at variances q."""
         return Moments(*self._remembered((0, q.shape, q.tobytes()), lambda: self._by_rows(q, Samples.moments_at)))
 
-    def sums(self, q: np.ndarray) -> tuple[np.ndarray, ...]:
+    def sums(self, q: np.ndarray) -> tuple[Arrays, ...]:
         """`moments` but for the error."""
         if not self._tame:
             return tuple(self.moments(q)[:3])
         return self._remembered(("sums", q.shape, q.tobytes()), lambda: self._by_rows(q, self._sums)[:3])
 
-    def _sums(self, samples: Samples, q: np.ndarray) -> Moments:
+    def _sums(self, samples: Samples, q: Arrays) -> Moments:
         return samples.sums_at(q, self._columns[:, self._cut(np.max(q))])
 
-    def error(self, q: np.ndarray) -> tuple[np.ndarray]:
+    def error(self, q: np.ndarray) -> tuple[Arrays]:
         """The error of `moments`."""
         return (self.moments(q).error,)
 
@@ -127,8 +131,8 @@ class HostActivation:
     def _within_reach(self, q: np.float64) -> Samples:
         """The samples without the panels that no variance up to q sees, neither by weight nor at its ends."""
         samples, cut = self.samples, self._cut(q)
-        parts = (of[cut] for of in (samples.x, samples.dx, samples.value, samples.slope))
-        return Samples(*parts, samples.at_zero, samples.slope_at_zero, samples.jump)
+        x, dx, value, slope = (of[cut] for of in (samples.x, samples.dx, samples.value, samples.slope))
+        return Samples(x, dx, value, slope, samples.at_zero, samples.slope_at_zero, samples.jump)
 
     def _cut(self, q: np.float64) -> slice:
         far = 1.7 * REACH * np.sqrt(max(q, smallest(np.float64)))
@@ -160,17 +164,14 @@ class HostActivation:
         return self._remembered(("stretched", q, e), lambda: self._pair_derivatives(np.float64(q), np.float64(e)))
 
     def _pair_derivatives(self, q: Number, e: Number) -> tuple[Number, Number]:
-        own, distance = self._moments_at(q), self.pair(q, q, e).distance
-        _, growth, slope_growth = (of[0] for of in self.derivatives(np.reshape(q, 1), 1))
-        if self._is_near(q, e):
-            moved: Number = np.array([stretched(self, q, gap, self._rule(q, gap))[1] for gap in self._gaps(q, e)])
-            # The distance is q e times a ratio, of which numerator and denominator move.
-            at = from_deficits(q, e, slope_growth, own.second, moved)
-            of_distance, of_covariance = at.distance + distance / q, at.covariance
-        else:
-            of_distance, _, of_covariance = stretched(self, q, e, self._rule(q, e))
-            of_distance = of_distance / own.second
-        return of_distance - distance * growth / own.second, of_covariance
+        own, near = self._moments_at(q), self._is_near(q, e)
+        growth = Moments(*(of[0] for of in self.derivatives(np.reshape(q, 1), 1)), error=_NONE)
+        gaps = self._gaps(q, e) if near else [e]
+        moved: Arrays = np.array([stretched(self, q, gap, self._rule(q, gap)) for gap in gaps]).T
+        if not near:
+            # Only the first is read.
+            moved = np.repeat(moved, 2, 1)
+        return from_stretched(near, q, e, self.pair(q, q, e).distance, own, growth, moved)
 
     def covariance(self, q1: float, q2: float, e: float, order: int) -> Number:
         """E[phi^(n)(u) phi^(n)(v)] of one pair, n = order."""
@@ -180,7 +181,7 @@ class HostActivation:
 
     def _moments_at(self, q: Number) -> Moments:
         mean, second, slope = (of[0] for of in self.sums(np.reshape(q, 1)))
-        return Moments(mean, second, slope, np.float64(0.0))
+        return Moments(mean, second, slope, _NONE)
 
     def _is_near(self, q: Number, e: Number) -> bool:
         return not self.has_steps and bool(is_near(q, e, self.scale))

@@ -87,7 +87,11 @@ def _pair_moments(phi: Activation, q1: Array, q2: Array, e: Array, equal: bool) 
 def _pair_moments_jvp(equal: bool, primals: tuple, tangents: tuple) -> tuple[Pair, Pair]:
     phi, q1, q2, e = primals
     value = _pair_moments(phi, q1, q2, e, equal)
-    moved = partial_jvp(lambda phi, q1, q2: _evaluate(phi, q1, q2, e, equal), primals[:3], tangents[:3])
+    held = all(map(is_zero, jax.tree.leaves(tangents[0], is_leaf=is_zero))) and phi.closed is None
+    if equal and held and not phi.has_steps and not is_zero(tangents[1]):
+        moved = jax.tree.map(lambda slope: slope * tangents[1], _stretched_pair(phi, q1, e, value.distance))
+    else:
+        moved = partial_jvp(lambda phi, q1, q2: _evaluate(phi, q1, q2, e, equal), primals[:3], tangents[:3])
     if is_zero(tangents[3]):
         return value, moved
     first = moments(phi, q1).second
@@ -329,6 +333,33 @@ def covariance_at(phi: Any, q1: Array, q2: Array, e: Array, order: int, equal: b
     first = mean_slope(phi, order, *inner_rule(phi, pair.s1, pair, nodes, FINE))
     other = first if equal else mean_slope(phi, order, *inner_rule(phi, pair.sign * pair.s2, pair, nodes, FINE))
     return total(weights, first * other)
+
+
+def from_stretched(
+    near: Array | bool, q: Array, e: Array, distance: Array, own: Moments, growth: Moments, moved: Array
+) -> Pair:
+    """d/dq of a `Pair` of one variance at a fixed e, from `stretched` at its `near_gaps`, (3, gaps).
+
+    `own` are the moments of one input and `growth` their derivatives in q.
+    """
+    xp, second = namespace(q), namespace(q).where(own.second > 0, own.second, 1.0)
+    # The distance of a close pair is q e times a ratio, of which numerator and denominator move.
+    close = from_deficits(q, e, growth.slope, own.second, moved[1])
+    of_distance = xp.where(near, close.distance + distance / q, moved[0][0] / second)
+    return Pair(of_distance - distance * growth.second / second, xp.where(near, close.covariance, moved[2][0]))
+
+
+def _stretched_pair(phi: Activation, q: Array, e: Array, distance: Array) -> Pair:
+    """d/dq of `pair_moments` at a fixed e, traced."""
+    own, growth = jax.jvp(partial(moments, phi), (q,), (jnp.ones_like(q),))
+    near, gaps = is_near(q, e, phi.scale), jnp.asarray(near_gaps(q.dtype))
+
+    def look(gap: Array) -> Array:
+        # The first is all that a pair far apart needs.
+        wanted = near | (gap == 1)
+        return lax.cond(wanted, lambda: jnp.stack(stretched(phi, q, e * gap)), lambda: jnp.zeros((3,), q.dtype))
+
+    return from_stretched(near, q, e, distance, own, growth, lax.map(look, gaps).T)
 
 
 def stretched(phi: Any, q: Array, e: Array, rule: Resolution = FINE) -> tuple[Array, Array, Array]:
