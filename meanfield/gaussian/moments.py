@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..interface.differentiation import is_zero, partial_jvp
 from .activation import Activation
 from .closed_forms import ClosedForms, Moments
-from .quadrature import LARGEST, REACH, Estimate, estimate, fixed, namespace, scale_free_rule
+from .quadrature import LARGEST, REACH, Estimate, estimate, fixed, hermite, namespace, scale_free_rule
 
 _NOTHING = 1e-30
 """An integrand too small to matter at any variance that a fixed point has."""
@@ -159,14 +160,13 @@ class Samples(ClosedForms):
         return self._before_the_nodes(q, summed)
 
     def derivatives(self, q: Array, order: int) -> tuple[Array, Array, Array]:
-        """The derivatives in q, of order 1 or 2, of E[phi], E[phi^2] and E[phi'^2] at variances q.
+        """The derivatives in q, of an order >= 1, of E[phi], E[phi^2] and E[phi'^2] at variances q.
 
-        d/dq E[f] = E[f (z^2 - 1)] / 2q and d^2/dq^2 E[f] = E[f (z^4 - 6 z^2 + 3)] / 4q^2, which ask nothing of f.
+        d^n/dq^n E[f] = E[f He_2n(z)] / (2q)^n, which asks nothing of f.
         """
         xp = namespace(q)
         z, weight = self._weights(q)
-        z2 = z**2
-        weight = weight * (z2 - 1 if order == 1 else z2**2 - 6 * z2 + 3)
+        weight = weight * hermite(2 * order, z)
         value, slope = (xp.where(weight != 0, samples, 0.0) for samples in (self.value, self.slope))
         size = (2 * xp.maximum(q, smallest(q.dtype))) ** order
         mean, second, squared = (xp.sum(weight * f, (-2, -1)) / size for f in (value, value**2, slope**2))
@@ -224,4 +224,34 @@ class Samples(ClosedForms):
 
 
 # Called from the host it is one program, not a hundred.
-_summed = jax.jit(Samples.moments_at)
+_program = jax.jit(Samples.moments_at)
+
+
+@jax.custom_jvp
+def _summed(samples: Samples, q: Array) -> Moments:
+    return _program(samples, q)
+
+
+@partial(_summed.defjvp, symbolic_zeros=True)
+def _summed_jvp(primals: tuple, tangents: tuple) -> tuple[Moments, Moments]:
+    samples, q = primals
+    moved = partial_jvp(lambda samples: _program(samples, q), primals[:1], tangents[:1])
+    if not is_zero(tangents[1]):
+        slopes = Moments(*_derivatives(1, samples, q), jnp.zeros_like(q))
+        moved = jax.tree.map(lambda total, slope: total + slope * tangents[1], moved, slopes)
+    return _summed(samples, q), moved
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _derivatives(order: int, samples: Samples, q: Array) -> tuple[Array, Array, Array]:
+    return samples.derivatives(q, order)
+
+
+@partial(_derivatives.defjvp, symbolic_zeros=True)
+def _derivatives_jvp(order: int, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
+    samples, q = primals
+    moved = partial_jvp(lambda samples: samples.derivatives(q, order), primals[:1], tangents[:1])
+    if not is_zero(tangents[1]):
+        further = _derivatives(order + 1, samples, q)
+        moved = tuple(total + slope * tangents[1] for total, slope in zip(moved, further, strict=True))
+    return _derivatives(order, samples, q), moved

@@ -30,7 +30,7 @@ from ..interface.differentiation import is_zero, partial_jvp
 from .activation import Activation
 from .closed_forms import Moments
 from .moments import moments, smallest
-from .quadrature import NODES, REACH, Rule, fixed, gauss_legendre, gaussian_rule, legendre_panels, namespace
+from .quadrature import NODES, REACH, Rule, fixed, gauss_legendre, gaussian_rule, hermite, legendre_panels, namespace
 
 
 class Resolution(NamedTuple):
@@ -280,21 +280,12 @@ def _mean_and_variance(weight: Array, value: Array, centre: Array) -> tuple[Arra
 def mean_slope(phi: Any, order: int, rule: Rule, mean: Array, std: Array) -> Array:
     """The order-th derivative of E[phi | A] with respect to the conditional mean, at every node A."""
     xp = namespace(mean)
-    slopes = total(rule.weight, phi.slope(rule.x) * _hermite(order - 1, rule.z), (1, 2)) / std ** (order - 1)
+    slopes = total(rule.weight, phi.slope(rule.x) * hermite(order - 1, rule.z), (1, 2)) / std ** (order - 1)
     if phi.has_steps:
         z = (phi.kink_array(mean.dtype) - mean[:, None]) / std
-        bump = xp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * _hermite(order - 1, z) / std**order
+        bump = xp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * hermite(order - 1, z) / std**order
         slopes = slopes + xp.sum(phi.jumps(mean.dtype) * bump, 1)
     return slopes
-
-
-def _hermite(n: int, z: Array) -> Array:
-    """The probabilists' Hermite polynomial He_n."""
-    xp = namespace(z)
-    before, now = xp.zeros_like(z), xp.ones_like(z)
-    for k in range(n):
-        before, now = now, z * now - k * before
-    return now
 
 
 def covariance(phi: Activation, q1: Array, q2: Array, e: Array, order: int = 1, equal: bool = False) -> Array:

@@ -80,7 +80,7 @@ def _high_coefficients(nodes: int) -> np.ndarray:
     return (np.polynomial.legendre.legvander(t, nodes - 1) * (2 * np.arange(nodes) + 1) / 2)[:, degrees]
 
 
-def scale_free_rule(kinks: Array, scale: float) -> tuple[Array, Array]:
+def scale_free_rule(kinks: Array | np.ndarray, scale: float) -> tuple[Array, Array]:
     """Nodes x and weights dx over the line for N(0, q) of any q: two arrays (panels, nodes).
 
     Panels grow geometrically away from 0, by half each, from 1e-15 lengths `scale` to LARGEST, and are cut at `kinks`.
@@ -138,6 +138,15 @@ def estimate(terms: Array, tail: Array, falls: Array | bool = False) -> Estimate
     value = xp.where(grows, xp.where(value < 0, -np.inf, np.inf), value)
     # Rounding enters per term (nodes, weights, f) and in the sum; 8 ulp of the sum of sizes covers both.
     return Estimate(value, xp.where(grows, np.inf, truncation + 8 * eps * size + 10 * tail))
+
+
+def hermite(n: int, z: Array) -> Array:
+    """The probabilists' Hermite polynomial He_n."""
+    xp = namespace(z)
+    before, now = xp.zeros_like(z), xp.ones_like(z)
+    for k in range(n):
+        before, now = now, z * now - k * before
+    return now
 
 
 def expectation(f: Callable[[Array], Array], q: Array, kinks: Array | tuple = (), scale: float = 1.0) -> Estimate:
