@@ -21,11 +21,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 import meanfield as mf
 from meanfield.data import load
 from meanfield.initializers import critical, glorot, he, heuristic, lecun
-from meanfield.training.network import Params, logits
 
 DEPTH, WIDTH, SEEDS = 100, 256, 3
 RATES = (3e-5, 1e-4, 1e-3, 3e-3, 1e-2, 1e-1)
@@ -40,33 +40,27 @@ SCHEMES = {
 }  # fmt: skip
 
 
-def draw(rule, key, d_in: int, d_out: int) -> Params:
-    """One network of a rule: d_in -> DEPTH hidden layers of WIDTH -> d_out."""
-    first, stack, last = jax.random.split(key, 3)
-
-    def layer(key, shape):
-        weights, biases = jax.random.split(key)
-        return rule(weights, shape), rule(biases, shape[-1:])
-
-    hidden = [layer(k, (WIDTH, WIDTH)) for k in jax.random.split(stack, DEPTH - 1)]
-    w, b = (jnp.stack(part) for part in zip(*hidden, strict=True))
-    return Params(*layer(first, (d_in, WIDTH)), w, b, *layer(last, (WIDTH, d_out)))
+def draw(rule, phi, key, d_in: int, d_out: int):
+    """One network of a rule, DEPTH - 1 hidden layers of WIDTH and a readout: its graph, its parameters and the rest."""
+    sizes = {"depth": DEPTH - 1, "width": WIDTH, "d_in": d_in, "d_out": d_out}
+    network = mf.networks.Network(rule.block(phi), **sizes, rngs=nnx.Rngs(params=key), kernel_init=rule)
+    return nnx.split(network, nnx.Param, ...)
 
 
-def loss(params, phi, x, y):
+def loss(params, rest, graph, x, y):
     """Cross-entropy in nats."""
-    logp = jax.nn.log_softmax(logits(params, phi, x))
+    logp = jax.nn.log_softmax(nnx.merge(graph, params, rest)(x))
     return -jnp.mean(jnp.take_along_axis(logp, y[:, None], 1))
 
 
-@partial(jax.jit, static_argnames="phi")
-def stretch(networks, momenta, rates, x, y, *, phi):
+@partial(jax.jit, static_argnames="graph")
+def stretch(networks, rest, momenta, rates, x, y, *, graph):
     """Steps of SGD with momentum 0.9 on batches x (steps, n, d), y (steps, n), for networks (k, ...) and rates (k,)."""
 
     def one(params, momentum, rate):
         def step(state, batch):
             params, momentum = state
-            value, grad = jax.value_and_grad(loss)(params, phi, *batch)
+            value, grad = jax.value_and_grad(loss)(params, rest, graph, *batch)
             momentum = jax.tree.map(lambda m, g: 0.9 * m + g, momentum, grad)
             return (jax.tree.map(lambda p, m: p - rate * m, params, momentum), momentum), value
 
@@ -75,28 +69,32 @@ def stretch(networks, momenta, rates, x, y, *, phi):
     return jax.lax.map(lambda args: one(*args), (networks, momenta, rates))
 
 
-@partial(jax.jit, static_argnames="phi")
-def accuracy(networks, x, y, *, phi):
+@partial(jax.jit, static_argnames="graph")
+def accuracy(networks, rest, x, y, *, graph):
     """The share of x that each network labels rightly; a network of NaNs labels everything 0."""
-    return jax.lax.map(lambda p: jnp.mean(jnp.argmax(logits(p, phi, x), -1) == y), networks)
+
+    def one(params):
+        return jnp.mean(jnp.argmax(nnx.merge(graph, params, rest)(x), -1) == y)
+
+    return jax.lax.map(one, networks)
 
 
 def train(phi, rule, data, rates: list[float], steps: int, batch: int) -> dict:
     """Last training losses and final accuracies of a scheme: by learning rate, one number a seed."""
     x_train, y_train = jnp.asarray(data.x_train), jnp.asarray(data.y_train)
-    seeds = [draw(rule, jax.random.key(seed), x_train.shape[1], data.classes) for seed in range(SEEDS)]
-    one_each = [seeds[s] for _ in rates for s in range(SEEDS)]
+    drawn = [draw(rule, phi, jax.random.key(seed), x_train.shape[1], data.classes) for seed in range(SEEDS)]
+    graph, _, rest = drawn[0]
+    one_each = [drawn[s][1] for _ in rates for s in range(SEEDS)]
     networks = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one_each)
     momenta = jax.tree.map(jnp.zeros_like, networks)
     order = np.random.default_rng(0)
     rows = np.concatenate([order.permutation(len(x_train)) for _ in range(-(-steps * batch // len(x_train)))])
     rows = rows[: steps * batch].reshape(steps, batch)
-    (networks, _), losses = stretch(
-        networks, momenta, jnp.repeat(jnp.asarray(rates), SEEDS), x_train[rows], y_train[rows], phi=phi
-    )
+    each = jnp.repeat(jnp.asarray(rates), SEEDS)
+    (networks, _), losses = stretch(networks, rest, momenta, each, x_train[rows], y_train[rows], graph=graph)
     scores = {
-        "train_accuracy": accuracy(networks, x_train, y_train, phi=phi),
-        "test_accuracy": accuracy(networks, jnp.asarray(data.x_test), jnp.asarray(data.y_test), phi=phi),
+        "train_accuracy": accuracy(networks, rest, x_train, y_train, graph=graph),
+        "test_accuracy": accuracy(networks, rest, jnp.asarray(data.x_test), jnp.asarray(data.y_test), graph=graph),
         "last_loss": jnp.mean(losses[:, -20:], 1),
     }
     found = {name: np.asarray(v, float).reshape(len(rates), SEEDS).tolist() for name, v in scores.items()}
@@ -114,13 +112,12 @@ def run(path: Path, steps: int, batch: int) -> None:
     for name, rules in SCHEMES.items():
         known = mf.compare_init(name, DEPTH, measured=False, rules=rules)
         stored.setdefault("predicted", {})[name] = dict(zip(known.schemes, known.verdict, strict=True))
-        phi = mf.activation(name).fn
         for scheme, rule in rules.items():
             done = stored["results"].setdefault(f"{name}: {scheme}", {})
             rates = [rate for rate in RATES if str(rate) not in done]
             if rates:
                 began = time.perf_counter()
-                done |= train(phi, rule, data, rates, steps, batch)
+                done |= train(name, rule, data, rates, steps, batch)
                 best = max(np.mean(one["train_accuracy"]) for one in done.values())
                 print(f"{name}: {scheme:35s} best {best:.3f}  {time.perf_counter() - began:.0f} s", flush=True)
             path.write_text(json.dumps(stored, indent=1).replace("NaN", "null"))

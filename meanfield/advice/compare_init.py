@@ -178,7 +178,7 @@ def compare_init(
 def _activation_of(phi: Activation | Block) -> Activation:
     if isinstance(phi, Activation):
         return phi
-    found = next((part.phi for part in sub_blocks(phi) if hasattr(part, "phi")), None)
+    found = next((known for part in sub_blocks(phi) if (known := getattr(part, "phi", None)) is not None), None)
     if found is None:
         raise InputError(f"phi={phi!r} has no activation; give the schemes to compare as rules={{name: rule}}")
     return found

@@ -13,6 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add this verb's options."""
     options.activation(parser)
     options.sigmas(parser)
+    options.architecture(parser)
     parser.add_argument("--depth", type=options.integer, metavar="L", help="hidden layers (default 50)")
     parser.add_argument("--width", type=options.integer, metavar="N", help="units per layer (default 1000)")
     parser.add_argument("--seeds", type=options.integer, metavar="K", help="independent networks (default 10)")
@@ -26,9 +27,9 @@ def run(args: argparse.Namespace) -> int:
     figure = outputs.writable("-o", args.output, outputs.FIGURES)
     environment.use_compilation_cache()
     outputs.headless()
-    from .. import MLP, check
+    from .. import check
 
-    block = MLP(options.phi(args), sigma_w=args.sigma_w, sigma_b=args.sigma_b)
+    block = options.block(args, sigma_w=args.sigma_w, sigma_b=args.sigma_b)
     sizes = options.given(depth=args.depth, width=args.width, seeds=args.seeds, key=args.key)
     found = check(block, **sizes)
     if figure is not None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from . import environment, options, outputs, show
+
+if TYPE_CHECKING:
+    from ..training import Sweep, Trainability
 
 # The options that are one field of `meanfield.Sweep` each, with its type; defaults are the dataclass's own.
 FIELDS = {
@@ -31,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sigma-w", nargs="+", metavar="S", help="LO HI N, both ends included; other than three words: values"
     )
     parser.add_argument("--depths", nargs="+", type=options.integer, metavar="L", help="depths in layers")
+    options.architecture(parser)
+    axis = "one more axis: a leaf of the block, as rate or scale, and its range, both ends included"
+    parser.add_argument("--axis", nargs=4, action="append", metavar=("LEAF", "LO", "HI", "N"), help=axis)
     for name, (kind, metavar, text) in FIELDS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
     options.figure(parser)
@@ -50,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
     fields = {name: getattr(args, name) for name in FIELDS}
     depths = None if args.depths is None else tuple(args.depths)
-    sweep = Sweep(options.phi(args), **options.given(sigma_w=_values(args.sigma_w), depths=depths, **fields))
+    axes = dict(span for words in args.axis or () if (span := options.leaf_span("--axis", words)))
+    given = options.given(sigma_w=_values(args.sigma_w), depths=depths, axes=axes or None, **fields)
+    sweep = Sweep(_trained(args), **given)
     if args.dry_run:
         _say_cost(args, sweep)
         return 0
@@ -62,6 +71,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         _report(found, [path for path in (figure, data) if path])
     return 0 if found.complete else 130
+
+
+def _trained(args: argparse.Namespace) -> Any:
+    """What is trained: an activation where it makes an MLP, else the block."""
+    return options.phi(args) if args.architecture == "mlp" and not args.set else options.block(args)
 
 
 def _run_file(args: argparse.Namespace) -> Path | None:
@@ -84,7 +98,7 @@ def _values(words: list[str] | None) -> tuple | list | None:
         raise InputError(f"--sigma-w {' '.join(words)}: give LO HI N, or numbers") from None
 
 
-def _say_cost(args: argparse.Namespace, sweep) -> None:
+def _say_cost(args: argparse.Namespace, sweep: Sweep) -> None:
     cost = sweep.cost()
     if args.json:
         show.print_json({"sweep": sweep.manifest(), "cost": show.to_jsonable(cost)})
@@ -93,20 +107,27 @@ def _say_cost(args: argparse.Namespace, sweep) -> None:
         print(text)
 
 
-def _report(found, paths) -> None:
+def _report(found: Trainability, paths: list[Path]) -> None:
+    leaves = found.sweep.leaves
+    if len(leaves) == 1:
+        ((leaf, values),) = leaves.items()
+        print(f"training accuracy, by depth and {leaf}")
+        show.print_columns(["depth", *(f"{value:.3g}" for value in values)], _rows(found))
+        lines = [f"warning: {text}" for text in found.warnings]
+    else:
+        lines = repr(found).splitlines()
+    for text in (*lines, *(f"wrote {path}" for path in paths)):
+        print(text)
+
+
+def _rows(found: Trainability) -> list[list[str]]:
+    """A line of accuracies for each depth, the deepest first, and where the theory ends what trains."""
     import numpy as np
 
     with np.errstate(invalid="ignore"):
         accuracy = np.nanmean(found.train_accuracy, axis=-1) if found.complete else found.train_accuracy[..., 0]
-    headers = ["depth", *(f"{sigma:.3g}" for sigma in found.sigma_w)]
     rows = [[str(depth), *map(_short, line)] for depth, line in zip(found.depths[::-1], accuracy[::-1], strict=True)]
-    rows.append(["6 xi_c", *(f"{6 * xi:.3g}" for xi in found.xi_c)])
-    print("training accuracy, by depth and sigma_w")
-    show.print_columns(headers, rows)
-    for text in found.warnings:
-        print(f"warning: {text}")
-    for path in paths:
-        print(f"wrote {path}")
+    return [*rows, ["6 xi_c", *(f"{6 * xi:.3g}" for xi in found.xi_c)]]
 
 
 def _short(value: float) -> str:

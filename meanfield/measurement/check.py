@@ -208,7 +208,9 @@ def _table(found: Check) -> str:
     limit = found.q.threshold
     lines += ["", f"rejected where |z| > {limit:.2f} in any layer; a right theory is, with probability {found.alpha:g}"]
     if not found.corrected:
-        lines.append("terms of order 1/width are not known for this block: errors are of sampling alone")
+        lines.append(
+            "corrections of order 1/width are known for MLP blocks only: here the error is that of sampling alone"
+        )
     lines += [f"  {part!r}" for part in found.comparisons]
     meaning = {"agrees": "theory and networks agree", "rejected": "the networks reject the theory"}
     return "\n".join([*lines, f"verdict: {found.verdict} ({meaning.get(found.verdict, 'no layer could be tested')})"])

@@ -1,7 +1,8 @@
-"""Somebody's model, opened: which of its parts are weight layers, in NNX modules and in Linen's variables.
+"""Finds the weight layers of a user's Flax model, in NNX modules and in Linen's variables.
 
 A weight layer is a module (Linen: a node of the parameters) that itself holds an array of two or more axes. Names of
-attributes do not matter, except that biases are arrays of one axis called `bias`, `b`, or ending in `bias` or `_b`.
+attributes do not matter, except that biases are arrays of one axis called `bias`, `b`, or ending in `bias` or `_b`, a
+second one perhaps numbered (`bias_2`).
 Embeddings are left alone: their rows are looked up, not summed.
 """
 
@@ -23,14 +24,14 @@ from jax import Array
 class Layer(NamedTuple):
     """One weight layer: where it is, the module (None in Linen), its kernels and its biases by name.
 
-    kernels, biases: names -> `nnx.Param`s, or arrays in Linen. stacked: names whose first axis counts layers.
+    kernels, biases: names -> `nnx.Param`s, or arrays in Linen. stacked: names -> how many first axes count layers.
     """
 
     path: tuple
     module: Any
     kernels: dict[str, Any]
     biases: dict[str, Any]
-    stacked: frozenset
+    stacked: Mapping[str, int]
 
     @property
     def name(self) -> str:
@@ -53,16 +54,16 @@ def nnx_layers(model: nnx.Module) -> list[Layer]:
             continue
         params = {k: v for k, v in vars(module).items() if isinstance(v, nnx.Param) and v.get_value() is not None}
         stacked = _stacked(module, params)
-        kernels = {k: v for k, v in params.items() if v.ndim - (k in stacked) >= 2}
+        kernels = {k: v for k, v in params.items() if v.ndim - stacked.get(k, 0) >= 2}
         if kernels:
-            biases = {k: v for k, v in params.items() if _is_bias(k) and v.ndim - (k in stacked) < 2}
+            biases = {k: v for k, v in params.items() if _is_bias(k) and v.ndim - stacked.get(k, 0) < 2}
             found.append(Layer(path, module, kernels, biases, stacked))
     return found
 
 
-def _stacked(module: nnx.Module, params: Mapping[str, Any]) -> frozenset:
-    """Names of parameters whose first axis counts layers: declared by the module, or seen in a known layer's rank."""
-    declared = frozenset(getattr(module, "stacked", ()))
+def _stacked(module: nnx.Module, params: Mapping[str, Any]) -> dict[str, int]:
+    """How many first axes of parameters count layers: declared by the module, or seen in a known layer's rank."""
+    declared = dict(getattr(module, "stack_axes", {}))
     if isinstance(module, nnx.Linear):
         rank = 2
     elif isinstance(module, (nnx.Conv, nnx.ConvTranspose)):
@@ -70,7 +71,7 @@ def _stacked(module: nnx.Module, params: Mapping[str, Any]) -> frozenset:
     else:
         return declared
     extra = params["kernel"].ndim - rank
-    return declared | frozenset(params if extra == 1 else ())
+    return declared | (dict.fromkeys(params, 1) if extra == 1 else {})
 
 
 def linen_layers(params: Mapping[str, Any]) -> list[Layer]:
@@ -88,7 +89,7 @@ def _walk(node: Mapping[str, Any], path: tuple) -> Iterator[Layer]:
     kernels = {k: v for k, v in leaves.items() if jnp.ndim(_raw(v)) >= 2 and k != "embedding"}
     if kernels:
         biases = {k: v for k, v in leaves.items() if _is_bias(k) and jnp.ndim(_raw(v)) < 2}
-        yield Layer(path, None, kernels, biases, frozenset())
+        yield Layer(path, None, kernels, biases, {})
     for name, child in node.items():
         if isinstance(child, Mapping):
             yield from _walk(child, (*path, name))
@@ -100,15 +101,19 @@ def _raw(leaf: Any) -> Any:
 
 
 def _is_bias(name: str) -> bool:
+    name = name.rstrip("0123456789").removesuffix("_")
     return name in ("bias", "b") or name.endswith(("bias", "_b"))
 
 
 def drawn(rule: Callable[..., Array], key: Array, layer: Layer, name: str, old: Array) -> Array:
     """A new array for a parameter of a layer: of the old one's shape and dtype, stacked layers one by one."""
-    if name in layer.stacked:
-        keys = jax.random.split(key, old.shape[0])
-        return jnp.stack([_one(rule, k, layer.module, old[0]) for k in keys])
-    return _one(rule, key, layer.module, old)
+
+    def draw(key: Array, old: Array, stacked: int) -> Array:
+        if not stacked:
+            return _one(rule, key, layer.module, old)
+        return jnp.stack([draw(k, old[0], stacked - 1) for k in jax.random.split(key, len(old))])
+
+    return draw(key, old, layer.stacked.get(name, 0))
 
 
 def _one(rule: Callable[..., Array], key: Array, module: Any, old: Array) -> Array:

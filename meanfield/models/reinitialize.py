@@ -53,8 +53,8 @@ def reinitialize(
         return model
     if not isinstance(model, Mapping):
         raise InputError(f"model={type(model).__name__} must be an nnx.Module or Linen's variables, a dict")
-    # Variables, or their "params" alone.
-    params = model.get("params") if isinstance(model.get("params"), Mapping) else model
+    inner = model.get("params")
+    params = inner if isinstance(inner, Mapping) else model  # variables, or their "params" alone
     layers = _chosen(linen_layers(params), where)
     for layer, k in zip(layers, jax.random.split(random_key("key", key), len(layers)), strict=True):
         for _, name, new in _draws(layer, initializer, bias_init, k):
@@ -77,7 +77,7 @@ def _draws(layer: Layer, initializer: Any, bias_init: Any, key: Array) -> list[t
     return [
         (params, n, drawn(rule, k, layer, n, _array(params[n])))
         for (params, n, rule), k in zip(work, keys, strict=True)
-    ]  # noqa: E501
+    ]
 
 
 def _array(param: Any) -> Array:
@@ -86,7 +86,7 @@ def _array(param: Any) -> Array:
     return param.unbox() if hasattr(param, "unbox") else param
 
 
-def replaced(tree: Mapping[str, Any], path: tuple, change: Callable[[Array], Array]) -> Any:
+def replaced(tree: Any, path: tuple, change: Callable[[Array], Array]) -> Any:
     """A nest of dicts with the array at a path changed, the rest shared; boxes of partitioned parameters stay on.
 
     >>> replaced({"a": {"w": 1.0}, "b": 2.0}, ("a", "w"), lambda w: w + 1)

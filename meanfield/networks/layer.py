@@ -38,16 +38,20 @@ class Biases:
 
 @dataclass(frozen=True)
 class Declared:
-    """A parameter of a layer before it is drawn: its rule, called (key, shape, dtype), and its shape."""
+    """A parameter of a layer before it is drawn: its rule, called (key, shape, dtype), and its shape.
+
+    stacked: how many of the first axes count layers.
+    """
 
     rule: Initializer
     shape: tuple[int, ...]
+    stacked: int = 0
 
-    def stacked(self, times: int) -> Declared:
+    def times(self, times: int) -> Declared:
         """The same parameter of `times` layers, (times, *shape)."""
         # Biases are independent entries anyway, and one draw of all is cheaper than one a layer.
         rule = self.rule if isinstance(self.rule, Biases) else partial(_layer_by_layer, self.rule)
-        return Declared(rule, (times, *self.shape))
+        return Declared(rule, (times, *self.shape), self.stacked + 1)
 
 
 def _layer_by_layer(rule: Initializer, key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
@@ -97,14 +101,17 @@ class Layer:
 
     def parameter(self, name: str, shape: tuple[int, ...], rule: Initializer) -> Array:
         """The layer's parameter of that name, which `rule(key, shape, dtype)` draws; a second one becomes name_2."""
+        if self.kernel_init is not None and name.startswith("kernel"):
+            rule = self.kernel_init
+        return self._declare(name, Declared(rule, tuple(shape)))
+
+    def _declare(self, name: str, declared: Declared) -> Array:
         call = self._count(name)
         name = f"{self.prefix}{name}{'' if call == 1 else f'_{call}'}"
         if self.values is not None:
             return self.values[name]
-        if self.kernel_init is not None and name.startswith(f"{self.prefix}kernel"):
-            rule = self.kernel_init
-        self.declared[name] = Declared(rule, tuple(shape))
-        return jnp.zeros(shape, self.dtype)
+        self.declared[name] = declared
+        return jnp.zeros(declared.shape, self.dtype)
 
     def key(self) -> Array:
         """A key for noise, another at each call; ask only where the layer is not `deterministic`."""
@@ -130,8 +137,7 @@ class Layer:
         self.noisy |= inner.noisy
         stacks = {}
         for name, declared in inner.declared.items():
-            stacked = declared.stacked(times)
-            stacks[name] = self.parameter(name, stacked.shape, stacked.rule)
+            stacks[name] = self._declare(name, declared.times(times))
         keys = None if self.deterministic or not inner.noisy else jax.random.split(self.key(), times)
 
         def one(h: Array, part: tuple[dict[str, Array], Array | None]) -> tuple[Array, None]:

@@ -77,11 +77,17 @@ class Network(nnx.Module):
         self.deterministic = False
         first, body, last = _declared(block, width, d_in, d_out, kernel_init, dtype)
         self.stacked = tuple(body.declared)
-        stacks = {name: declared.stacked(depth) for name, declared in body.declared.items()}
+        stacks = {name: declared.times(depth) for name, declared in body.declared.items()}
+        self._stack_axes = tuple((name, declared.stacked) for name, declared in stacks.items())
         for name, declared in {**first.declared, **stacks, **last.declared}.items():
             setattr(self, name, nnx.Param(declared.rule(rngs.params(), declared.shape, dtype)))
         self.noise = nnx.data(rngs.noise.fork() if body.noisy else None)
         self._names = tuple(tuple(layer.declared) for layer in (first, body, last))
+
+    @property
+    def stack_axes(self) -> dict[str, int]:
+        """How many first axes of each stacked parameter count layers: 2 inside an `mf.Repeat`, else 1."""
+        return dict(self._stack_axes)
 
     @property
     def positions(self) -> tuple[int, ...]:

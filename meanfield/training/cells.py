@@ -72,7 +72,8 @@ def _network(
     """One network in its parts: graph, parameters, and the leaves of the block."""
     rngs = nnx.Rngs(params=params, noise=noise)
     network = Network(block, depth=depth, width=width, d_in=d_in, d_out=d_out, rngs=rngs)
-    return nnx.split(network, nnx.Param, ...)
+    graph, trained, rest = nnx.split(network, nnx.Param, ...)
+    return graph, trained, rest
 
 
 def _stack(*leaves: jax.Array) -> np.ndarray | jax.Array:
@@ -94,7 +95,7 @@ def cell_key(key: int, depth: int, values: Sequence[float], seed: int) -> jax.Ar
 
 
 class _State(NamedTuple):
-    params: nnx.State
+    params: optax.Params
     slots: optax.OptState
     finite: jax.Array
 
@@ -147,7 +148,7 @@ class Programs:
         self.score = jax.jit(score, static_argnums=0)
 
 
-def _count(params: nnx.State) -> int:
+def _count(params: optax.Params) -> int:
     return len(jax.tree.leaves(params)[0])
 
 

@@ -247,7 +247,7 @@ DROPOUT = mf.Activate("tanh") >> mf.Dropout(0.2) >> mf.Dense(1.3, 0.2)
 def test_any_block_is_checked_and_a_wrong_one_is_rejected(block, wrong):
     right = mf.check(block, **SIZES, **RUN)
     assert right.verdict == "agrees", right.table()
-    assert not right.corrected and "errors are of sampling alone" in right.table()
+    assert not right.corrected and "the error is that of sampling alone" in right.table()
     assert mf.check(networks(wrong, mf.networks.Network), block=block, **RUN).verdict == "rejected"
 
 

@@ -136,3 +136,11 @@ def test_a_dead_layer_is_told():
     layer = nnx.Linear(3, 4, kernel_init=jax.nn.initializers.zeros, rngs=nnx.Rngs(0))
     with pytest.raises(InputError, match="variance 0"):
         mf.initializers.lsuv(layer, jnp.ones((5, 3)))
+
+
+def test_layers_that_a_block_repeats_are_layers_of_their_own():
+    block = mf.Repeat(mf.MLP("tanh", 1.5, 0.3), 2)
+    net = mf.networks.Network(block, depth=3, width=100, d_in=64, rngs=nnx.Rngs(0))
+    again = mf.reinitialize(net, mf.initializers.Scaled(2.0, 0.5))
+    assert again.kernel.shape == (3, 2, 100, 100)
+    assert abs(float(again.kernel.std()) * 10 - 2) < 0.05 and abs(float(again.bias.std()) - 0.5) < 0.1
