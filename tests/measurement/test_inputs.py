@@ -8,7 +8,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.errors import InputError
-from meanfield.measurement.inputs import input_kernel, input_pairs
+from meanfield.measurement.inputs import arranged, input_kernel, input_pairs
 
 ROWS = np.arange(12.0).reshape(6, 2)
 
@@ -139,3 +139,13 @@ def test_an_input_without_length_is_refused_where_nothing_else_gives_one():
         with pytest.raises(InputError, match="^x: an input has length 0") as caught:
             input_kernel(mf.Dense(sigma_w, 0.0), input_pairs(x))
         assert "\n" not in str(caught.value)
+
+
+def test_inputs_with_positions():
+    x = np.arange(4 * 3 * 2.0).reshape(4, 3, 2)
+    placed = arranged(input_pairs(x), (3, 2), (3,))
+    np.testing.assert_array_equal(placed, np.stack([x[::2], x[1::2]]))
+    constant = arranged(input_pairs(x), (6,), (5,))
+    assert constant.shape == (2, 2, 5, 6)
+    np.testing.assert_array_equal(constant[:, :, 0], constant[:, :, 4])
+    assert arranged(input_pairs(x), (3, 2), ()).shape == (2, 2, 6)

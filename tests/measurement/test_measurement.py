@@ -17,8 +17,8 @@ SIZES = {"depth": 3, "width": 20, "d_in": 5}
 X = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
 
 
-def factory(block=TANH, **sizes):
-    return lambda rngs: mf.networks.MLP(block, **(SIZES | sizes), rngs=rngs)
+def factory(block=TANH, network=mf.networks.MLP, **sizes):
+    return lambda rngs: network(block, **(SIZES | sizes), rngs=rngs)
 
 
 def layers(net):
@@ -141,6 +141,29 @@ def test_one_network_is_measured_as_it_is():
     found = measure(net, X, seeds=10)
     assert found.q1.shape == (1, 4, 3)
     np.testing.assert_allclose(found.q1[0], (preactivations(net, X)[:, ::2] ** 2).mean(2), rtol=1e-5)
+
+
+def test_positions_count_like_units():
+    block = mf.Activate("tanh") >> mf.Conv([0.5, 0.3, 0.2], 1.5, 0.2)
+    net = mf.networks.Network(block, depth=2, width=9, d_in=3, rngs=nnx.Rngs(0))
+    x = np.random.default_rng(0).normal(size=(4, 5, 3)).astype(np.float32)
+    found, h = measure(net, x), np.asarray(net.preactivations(jnp.asarray(x)), float)
+    np.testing.assert_allclose(found.q1[0], (h[:, ::2] ** 2).mean((2, 3)), rtol=1e-5)
+    dots = (h[:, ::2] * h[:, 1::2]).sum((2, 3))
+    norms = np.sqrt((h[:, ::2] ** 2).sum((2, 3)) * (h[:, 1::2] ** 2).sum((2, 3)))
+    np.testing.assert_allclose(found.c[0], dots / norms, atol=1e-5)
+    assert found.width == 9
+    # Without positions an input is the same at each of them.
+    flat = measure(net, x[:, 0])
+    same = measure(net, np.repeat(x[:, :1], 3, 1))
+    np.testing.assert_allclose(flat.q1, same.q1, rtol=1e-6)
+
+
+def test_noise_is_another_in_each_network_and_the_derivative_is_that_of_one_draw():
+    block = mf.Activate("linear") >> mf.Dropout(0.5) >> mf.Dense(1.0)
+    found = measure(factory(block, network=mf.networks.Network, depth=1), np.stack([X[0], X[0]]), seeds=2)
+    assert (found.one_minus_c[:, 0] < 1e-6).all() and (found.one_minus_c[:, 1] > 0.01).all()
+    assert np.isfinite(found.log_gradient).all()
 
 
 class Mute(nnx.Module):

@@ -113,8 +113,6 @@ def test_stacks_are_seen():
     again = mf.reinitialize(net, mf.initializers.Scaled(2.0, 0.5), 1)
     assert abs(float(again.kernel.std()) * 10 - 2) < 0.05
     assert len({float(k.sum()) for k in again.kernel[...]}) == 5
-    with pytest.raises(InputError, match="stack of layers"):
-        mf.initializers.lsuv(net, jnp.ones((2, 64)))
 
 
 @pytest.mark.slow
@@ -130,12 +128,6 @@ def test_attention_kernels_have_the_fan_of_their_inputs():
 def test_what_is_no_model(model):
     with pytest.raises(InputError, match="model"):
         mf.reinitialize(model, mf.initializers.he)
-
-
-def test_a_dead_layer_is_told():
-    layer = nnx.Linear(3, 4, kernel_init=jax.nn.initializers.zeros, rngs=nnx.Rngs(0))
-    with pytest.raises(InputError, match="variance 0"):
-        mf.initializers.lsuv(layer, jnp.ones((5, 3)))
 
 
 def test_layers_that_a_block_repeats_are_layers_of_their_own():
