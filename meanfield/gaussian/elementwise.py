@@ -42,7 +42,5 @@ class Elementwise:
 
 
 @host_program(static=("fn",))
-def _value_and_slope(
-    fn: Callable[..., Array], params: dict[str, np.float64], x: np.ndarray | Array
-) -> tuple[Array, Array]:
+def _value_and_slope(fn: Callable[..., Array], params: dict[str, np.float64], x: Any) -> tuple[Array, Array]:
     return fn(x, **params), derivative(lambda y: fn(y, **params), x)

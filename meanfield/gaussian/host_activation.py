@@ -64,7 +64,9 @@ class HostActivation:
         self._grids: dict[Any, Any] = {}
         self._points: dict[Any, Any] = {}
         self.number = next(_NUMBERS)
-        edges: Arrays = np.pad(self.kinks, (0, max(4 - self.kinks.size, -self.kinks.size % 4)), constant_values=phi.scale)
+        edges: Arrays = np.pad(
+            self.kinks, (0, max(4 - self.kinks.size, -self.kinks.size % 4)), constant_values=phi.scale
+        )
         self.samples = samples_of(self, edges)
         value, slope = self.samples.value, self.samples.slope
         self._columns: Arrays

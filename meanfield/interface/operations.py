@@ -230,11 +230,11 @@ def _split(params: dict, eqn: Any) -> Act:
     return lambda x: np.split(x, ends, params["axis"])
 
 
-def _always(act: Act) -> Callable[[dict, Any], Act]:
+def _always(act: Act) -> Callable[[dict, Any], Act | None]:
     return lambda params, eqn: act
 
 
-OPERATIONS: dict[str, Callable[[dict, Any], Act]] = {
+OPERATIONS: dict[str, Callable[[dict, Any], Act | None]] = {
     **{name: _always(act) for name, act in _ELEMENTWISE.items()},
     "integer_pow": lambda params, eqn: partial(_power, params["y"]),
     "round": lambda params, eqn: partial(_round, to_even="EVEN" in str(params["rounding_method"])),

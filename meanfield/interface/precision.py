@@ -16,6 +16,7 @@ from .evaluation import evaluated
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+R = TypeVar("R")
 
 _CODES = (np.bool_, np.int8, np.uint32)
 
@@ -44,9 +45,13 @@ def cast(tree: T, dtype: Any) -> T:
 
 
 @overload
-def host_float64(compute: F) -> F: ...
+def host_float64(
+    compute: Callable[..., R], *, static: tuple[str, ...] = (), compiled: bool = True
+) -> Callable[..., R]: ...
 @overload
-def host_float64(*, static: tuple[str, ...] = (), compiled: bool = True) -> Callable[[F], F]: ...
+def host_float64(
+    *, static: tuple[str, ...] = (), compiled: bool = True
+) -> Callable[[Callable[..., R]], Callable[..., R]]: ...
 def host_float64(compute: Any = None, *, static: tuple[str, ...] = (), compiled: bool = True) -> Any:
     """Decorate a function of pytrees: on the host it runs in float64 and returns NumPy; traced it follows its
     arguments.

@@ -21,7 +21,7 @@ _MOST_PANELS = 24
 
 
 @in_float64
-def tables_for(block: Block, visit: Callable[[list[Activation]], np.ndarray]) -> list[Activation] | None:
+def tables_for(block: Block, visit: Callable[[list[Activation]], np.ndarray | jax.Array]) -> list[Activation] | None:
     """Each activation of a block with its `PairTable`, for the variances that the block asks it for.
 
     visit(activations) runs the block with these and returns what `visited` does, (..., activations, 2): the smallest

@@ -157,7 +157,9 @@ def _excess(given: str, q: Array, phi: Activation, value: Array) -> Array:
     return (b_var - value**2) / q if given == "sigma_b" else w_var / value**2 - 1
 
 
-def _order_branches(phi: Activation, roots: Array, invariant: Array, value: Array, given: str) -> CriticalPoint:
+def _order_branches(
+    phi: Activation, roots: Array, invariant: Array | np.bool_, value: Array, given: str
+) -> CriticalPoint:
     """The branches of all roots, ordered, and the status that says what was found."""
     known = ~jnp.isnan(roots)
     points = jax.vmap(partial(_point, phi))(jnp.append(jnp.where(known, roots, 1.0), 0.0))

@@ -7,8 +7,9 @@ its derivatives are the host's. Where the block itself is traced (under jit, vma
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from ..blocks.activations import activations_of, hosted_block, with_activations
 from ..blocks.block import Block
 from ..interface.differentiation import is_zero, no_tangent
 from ..interface.precision import cast, host_float64, in_float64, is_traced
+from ..interface.scalar import Scalar
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import solve_variance
 from .host_solution import halves, solve_on_host
@@ -31,7 +33,7 @@ Places = tuple[int, ...]
 _compiled = jax.jit(solve)
 
 
-def differentiable(block: Block, q0: Array) -> FixedPoint:
+def differentiable(block: Block, q0: Scalar) -> FixedPoint:
     """`solution.solve` in the dtype of q0."""
     if is_traced((block, q0)):
         return _traced(block, q0)
@@ -89,7 +91,7 @@ def _moving(tangents: Any) -> dict[int, Array]:
 
 def _weighted(slopes: Iterable[list[Array]], weights: Iterable[Array]) -> list[Array]:
     terms = [[slope * weight for slope in row] for row, weight in zip(slopes, weights, strict=True)]
-    return [sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True)]
+    return [reduce(operator.add, parts) for parts in zip(*terms, strict=True)]
 
 
 def _along(f: Callable[..., FixedPoint], args: tuple, directions: Sequence[Any]) -> list[Array]:
@@ -110,7 +112,7 @@ def _with_floats(point: FixedPoint, floats: list[Array]) -> FixedPoint:
 
 
 @in_float64
-def _on_host(block: Block, q0: np.ndarray, asked: tuple[Places, ...]) -> list[list[np.ndarray]]:
+def _on_host(block: Block, q0: Any, asked: tuple[Places, ...]) -> list[list[np.ndarray]]:
     """`_partials` of a block that is numbers."""
     known: dict[Places, list[np.ndarray]] = {}
     for places in asked:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import Array
 
 from ..blocks.activations import sampled_block
 from ..blocks.block import Block, check_block
 from ..interface.arguments import variances
 from ..interface.precision import following, is_traced
+from ..interface.scalar import Scalar
 from ..solvers.fixed_variance import Variances, solve_variance
 from .derivatives import differentiable
 from .host_solution import solve_on_host, variance_on_host
@@ -17,7 +17,7 @@ from .solution import FixedPoint, assemble, solve, solve_by_state, solve_correla
 __all__ = ["FixedPoint", "assemble", "fixed_point", "fixed_variance", "solve", "solve_by_state", "solve_correlation"]
 
 
-def fixed_point(block: Block, q0: float | Array = 1.0) -> FixedPoint:
+def fixed_point(block: Block, q0: Scalar = 1.0) -> FixedPoint:
     """The fixed point that a block's iteration reaches from variance q0, with both susceptibilities.
 
     q* = V(q*), chi_1 = d gap'/d gap at gap 0, c* the stable fixed point of the correlation map (Poole et al. 2016),
@@ -40,7 +40,7 @@ def fixed_point(block: Block, q0: float | Array = 1.0) -> FixedPoint:
     return differentiable(*following((block, q0))) if is_traced((block, q0)) else solve_on_host(block, q0)
 
 
-def fixed_variance(block: Block, q0: float | Array = 1.0) -> Variances:
+def fixed_variance(block: Block, q0: Scalar = 1.0) -> Variances:
     """The half of `fixed_point` that one input decides, for what needs no c*: a fraction of the work."""
     if is_traced((block, q0)):
         block, q0 = following((block, q0))

@@ -7,13 +7,14 @@ import numpy as np
 from ..blocks.activations import hosted_block
 from ..blocks.block import Block, has_trait
 from ..interface.precision import cast, host_float64, in_float64
+from ..interface.scalar import Scalar
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import Variances, solve_variance
 from .solution import FixedPoint, solve_by_state, solve_correlation
 
 
 @in_float64
-def solve_on_host(block: Block, q0: float | np.ndarray) -> FixedPoint:
+def solve_on_host(block: Block, q0: Scalar) -> FixedPoint:
     """`solution.solve`: q* first, then c* from a rough one; blocks with more state than a variance are compiled."""
     if has_more_state(block):
         return _by_state(block, q0)
@@ -22,7 +23,7 @@ def solve_on_host(block: Block, q0: float | np.ndarray) -> FixedPoint:
     return _correlation(hosted_block(block), v, start)
 
 
-def halves(block: Block, q0: np.ndarray) -> tuple[Variances, np.ndarray]:
+def halves(block: Block, q0: Scalar) -> tuple[Variances, Scalar]:
     """The variance half, and a guess of sqrt(1 - c*) that is good to about 1e-4."""
     v, start = variance_on_host(block, q0), np.float64(1.0)
     # Closer to criticality the rough rule's own error decides.
@@ -33,10 +34,11 @@ def halves(block: Block, q0: np.ndarray) -> tuple[Variances, np.ndarray]:
     return v, start
 
 
-def variance_on_host(block: Block, q0: float | np.ndarray) -> Variances:
+def variance_on_host(block: Block, q0: Scalar) -> Variances:
     """The variance half."""
     return _variance(hosted_block(block), q0)
 
 
-_variance, _correlation = (host_float64(part, compiled=False) for part in (solve_variance, solve_correlation))
+_variance = host_float64(solve_variance, compiled=False)
+_correlation = host_float64(solve_correlation, compiled=False)
 _by_state = host_float64(solve_by_state)

@@ -113,9 +113,9 @@ def solve_by_state(block: Block, q0: Array) -> FixedPoint:
     chaotic = known & (phase == Phase.CHAOTIC.code)
     q_star = jnp.where(status == Status.DIVERGES.code, jnp.inf, state[0])
     gap, chi_c = pairs_apart(block, state, chaotic, chi_1)
-    codes = (code.astype(jnp.int8) for code in (status, phase))
+    status, phase = status.astype(jnp.int8), phase.astype(jnp.int8)
     every = padded(jnp.where(known, state[0], jnp.nan)), padded(jnp.where(known, chi_q, jnp.nan))
-    v = Variances(q_star, state[0], *codes, chaotic, chi_1, chi_q, error, *every)
+    v = Variances(q_star, state[0], status, phase, chaotic, chi_1, chi_q, error, *every)
     return assemble(v, gap / jnp.where(state[0] > 0, state[0], 1.0), chi_c)
 
 

@@ -91,13 +91,14 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
             )
         equal = True
     if is_traced((block, pairs)):
-        path = _layers(block, _start(block, *pairs, equal), length=depth + 1)[1]
+        path = _layers(block, _start(block, pairs, equal), length=depth + 1)[1]
     else:
-        path = _long(block, _start(block, *(np.asarray(a, np.float64) for a in pairs), equal), int(depth) + 1)
+        path = _long(block, _start(block, tuple(np.asarray(a, np.float64) for a in pairs), equal), int(depth) + 1)
     return jax.tree.map(lambda a: a.reshape((depth + 1, *shape)), path)
 
 
-def _start(block: Block, q1: Any, q2: Any, c0: Any, c_within: Any, equal: bool) -> tuple[Kernel, Any]:
+def _start(block: Block, pairs: tuple[Any, ...], equal: bool) -> tuple[Kernel, Any]:
+    q1, q2, c0, c_within = pairs
     # 1 - c of a float is exact near 1, so nothing is lost on the way to the gap.
     members = {}
     if has_trait(block, "couples_members"):
