@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..errors import InputError
-from ..interface.scalar import Scalar
+from ..interface.numbers import Scalar
 from .block import Block
 from .kernel import Kernel
 

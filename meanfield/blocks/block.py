@@ -17,7 +17,7 @@ from ..gaussian.moments import moments, sampled
 from ..gaussian.named import activation
 from ..gaussian.pairs import pair_moments
 from ..interface.arguments import sigma
-from ..interface.scalar import Scalar
+from ..interface.numbers import Scalar
 from .batch_sphere import on_sphere
 from .kernel import Kernel
 

@@ -14,7 +14,7 @@ from jax import Array
 from ..gaussian.activation import Activation
 from ..gaussian.quadrature import expectation
 from ..interface.arguments import drop_rate, sigma
-from ..interface.scalar import Scalar
+from ..interface.numbers import Scalar
 from .block import Activate, Block, Pointwise
 from .kernel import Kernel
 

@@ -11,7 +11,7 @@ from jax import Array
 
 from ..errors import InputError
 from ..interface.arguments import sigma, whole
-from ..interface.scalar import Scalar
+from ..interface.numbers import Scalar
 from .block import Block, biased
 from .kernel import Kernel
 

@@ -8,7 +8,7 @@ import jax
 from jax import lax
 
 from ..errors import InputError
-from ..interface.scalar import Scalar
+from ..interface.numbers import Scalar
 from .block import Block, has_trait
 from .kernel import Kernel
 

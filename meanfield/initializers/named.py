@@ -15,8 +15,8 @@ from ..gaussian.activation import Activation
 from ..gaussian.moments import moments
 from ..gaussian.named import activation
 from ..interface.arguments import one_of
+from ..interface.numbers import Scalar
 from ..interface.precision import host_float64
-from ..interface.scalar import Scalar
 from ..theory.critical import critical as critical_point
 from .orthogonal import DeltaOrthogonal, Orthogonal
 from .rule import Distribution, He, Mode, Rule, Scaled

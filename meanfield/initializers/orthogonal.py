@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..errors import InputError
-from ..interface.scalar import Scalar
+from ..interface.numbers import Scalar
 from .rule import Rule, canonicalize_sigmas, fans
 
 _JAX = jax.nn.initializers

@@ -15,7 +15,7 @@ from ..blocks.block import MLP, Block
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..interface.arguments import one_of, sigma
-from ..interface.scalar import Scalar
+from ..interface.numbers import Scalar
 
 Distribution = Literal["normal", "truncated_normal", "uniform"]
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]

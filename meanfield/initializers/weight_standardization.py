@@ -12,7 +12,7 @@ from jax import Array, lax
 from ..blocks.block import Activate, Serial
 from ..blocks.normalization import WeightStandardized as WeightStandardizedBlock
 from ..gaussian.activation import Activation
-from ..interface.scalar import Scalar
+from ..interface.numbers import Scalar
 from .named import gain as gain_of
 from .rule import Rule, canonicalize_sigmas, fans, normal
 

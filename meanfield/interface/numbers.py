@@ -1,4 +1,4 @@
-"""The type of a field that holds a scalar, an array or a traced value."""
+"""The types of a number that may be many, or be traced: what the fields of blocks and results hold."""
 
 from __future__ import annotations
 
@@ -8,4 +8,7 @@ import jax
 import numpy as np
 
 Numbers: TypeAlias = jax.Array | np.ndarray
-"""A scalar or an array: NumPy's float64 from the host, JAX's under a trace."""
+"""What is returned, a scalar or an array: NumPy's float64 from the host, JAX's under a trace."""
+
+Scalar: TypeAlias = float | np.floating | np.ndarray | jax.Array
+"""What is given, one number for each case computed: a float as it was typed, or `Numbers`; on a grid, an array."""

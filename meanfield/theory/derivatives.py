@@ -20,8 +20,8 @@ from jax import Array
 from ..blocks.activations import activations_of, hosted_block, with_activations
 from ..blocks.block import Block
 from ..interface.differentiation import is_zero, no_tangent
+from ..interface.numbers import Scalar
 from ..interface.precision import cast, host_float64, in_float64, is_traced
-from ..interface.scalar import Scalar
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import solve_variance
 from .host_solution import halves, solve_on_host

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from ..blocks.activations import sampled_block
 from ..blocks.block import Block, check_block
 from ..interface.arguments import variances
+from ..interface.numbers import Scalar
 from ..interface.precision import following, is_traced
-from ..interface.scalar import Scalar
 from ..solvers.fixed_variance import Variances, solve_variance
 from .derivatives import differentiable
 from .host_solution import solve_on_host, variance_on_host

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..blocks.activations import hosted_block
 from ..blocks.block import Block, has_trait
+from ..interface.numbers import Scalar
 from ..interface.precision import cast, host_float64, in_float64
-from ..interface.scalar import Scalar
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import Variances, solve_variance
 from .solution import FixedPoint, solve_by_state, solve_correlation
