@@ -237,7 +237,8 @@ def _summed_jvp(primals: tuple, tangents: tuple) -> tuple[Moments, Moments]:
     samples, q = primals
     moved = partial_jvp(lambda samples: _program(samples, q), primals[:1], tangents[:1])
     if not is_zero(tangents[1]):
-        slopes = Moments(*_derivatives(1, samples, q), jnp.zeros_like(q))
+        mean, second, slope = _derivatives(1, samples, q)
+        slopes = Moments(mean, second, slope, jnp.zeros_like(q))
         moved = jax.tree.map(lambda total, slope: total + slope * tangents[1], moved, slopes)
     return _summed(samples, q), moved
 

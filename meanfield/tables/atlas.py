@@ -28,7 +28,8 @@ class Atlas(NamedTuple):
 def side_by_side(panels: Mapping[int, PairPanel | None], count: int) -> Atlas:
     """The atlas of some of `count` panels; None stands for one that polynomials do not resolve."""
     piece = np.full((count, FINEST), -1, np.int16)
-    corners, coefficients = [np.zeros((0, 3))], [np.zeros((0, 2 * NODES, NODES))]
+    corners: list[np.ndarray] = [np.zeros((0, 3))]
+    coefficients: list[np.ndarray] = [np.zeros((0, 2 * NODES, NODES))]
     first = 0
     for n, panel in panels.items():
         if panel is None:

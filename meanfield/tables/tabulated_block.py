@@ -32,7 +32,7 @@ def tables_for(block: Block, visit: Callable[[list[Activation]], np.ndarray | ja
     if all(phi.closed is not None for phi in parts) or any(phi.has_steps for phi in parts):
         return None
     try:
-        ranges = visit([sampled(phi, jnp.float64) for phi in parts])
+        ranges = np.asarray(visit([sampled(phi, jnp.float64) for phi in parts]))
     except jax.errors.UnexpectedTracerError:
         return None
     low, high = (ranges[..., i].reshape(-1, len(parts)) for i in (0, 1))
