@@ -22,12 +22,14 @@ NODES_OF_STEP = 10
 class MomentTable(ClosedForms):
     """One-dimensional moments, as polynomials in log q between the variances of the scan grid.
 
-    grid (steps + 1,); centre and half (steps,): q = centre exp(half t) for t in [-1, 1]; mean, second, slope, spread:
-    coefficients (nodes, steps) of powers of t, `second` of E[phi^2] / (q + phi(0)^2) and `spread` of
-    Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative error of the second moment.
+    grid (steps + 1,), and the step of each of many equal cells of log q, as a float; centre and half (steps,):
+    q = centre exp(half t) for t in [-1, 1]; mean, second, slope, spread: coefficients (nodes, steps) of powers of t,
+    `second` of E[phi^2] / (q + phi(0)^2) and `spread` of Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative
+    error of the second moment.
     """
 
     grid: Any
+    step_of_cell: Any
     centre: Any
     half: Any
     mean: Any
@@ -39,9 +41,10 @@ class MomentTable(ClosedForms):
 
     def step_of(self, q: Array) -> Array:
         """The interval of the grid that q is in."""
-        return jnp.clip(
-            jnp.searchsorted(jnp.asarray(self.grid), lax.stop_gradient(q), side="right") - 1, 0, len(self.error) - 1
-        )
+        cells = len(self.step_of_cell)
+        known = jnp.clip(lax.stop_gradient(q), self.grid[0], self.grid[-1])
+        cell = jnp.log(known / self.grid[0]) * (cells / jnp.log(self.grid[-1] / self.grid[0]))
+        return jnp.asarray(self.step_of_cell)[jnp.minimum(cell.astype(int), cells - 1)].astype(int)
 
     def place(self, q: Array, step: Array) -> Array:
         """q's place in its interval, in [-1, 1] to rounding; what is off the grid is put at its end."""
@@ -106,4 +109,13 @@ def interpolated(
     second[:, ~finite], slope[:, ~finite] = (
         np.where(np.arange(NODES_OF_STEP) == 0, np.inf, 0.0)[:, None] for _ in range(2)
     )
-    return MomentTable(grid, centre, half, mean, second, slope, spread, tail + own, at_zero)
+    return MomentTable(
+        grid, _steps_of_cells(np.log(grid)), centre, half, mean, second, slope, spread, tail + own, at_zero
+    )
+
+
+def _steps_of_cells(edges: np.ndarray) -> np.ndarray:
+    """The step of each of the cells of log q; edges lie between cells, since all steps are multiples of the least."""
+    cells = round((edges[-1] - edges[0]) / np.diff(edges).min())
+    middle = edges[0] + (np.arange(cells) + 0.5) * (edges[-1] - edges[0]) / cells
+    return np.searchsorted(edges, middle) - 1.0

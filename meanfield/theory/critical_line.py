@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..gaussian.activation import Activation
-from ..interface.precision import in_float64
+from ..interface.precision import host_float64, in_float64
 from ..tables.moment_table import table_of
 from .critical import EdgeOfChaos, line_at
 
@@ -17,9 +17,13 @@ def critical_line_inside(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarr
     known = phi if phi.has_steps else in_float64(table_of)(phi).activation()
     finite = q_star[np.isfinite(q_star) & (q_star > 0)]
     top = max(float(finite.max(initial=1.0)), float(sigma_b.max()) ** 2) * 10
-    line = line_at(known, np.geomspace(1e-10, top, 600))
+    line = _line_at(known, np.geomspace(1e-10, top, 600))
     axes = ((line.sigma_w, sigma_w), (line.sigma_b, sigma_b))
     with np.errstate(invalid="ignore"):
         inside = np.all([(along >= axis.min()) & (along <= axis.max()) for along, axis in axes], 0)
     gap = np.where(inside, 1.0, np.nan)
     return replace(line, sigma_w=line.sigma_w * gap, sigma_b=line.sigma_b * gap)
+
+
+# Compiled, since every diagram asks for it.
+_line_at = host_float64(line_at)

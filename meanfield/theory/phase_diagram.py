@@ -12,9 +12,10 @@ from jax import tree_util
 
 from ..blocks.block import MLP, Block, check_block, mlp_parts
 from ..blocks.leaves import Path as LeafPath
+from ..blocks.leaves import path_name
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..interface.arguments import variances
+from ..interface.arguments import sigma, variances
 from ..interface.labels import Phase, Status
 from ..interface.netcdf import describe, read, variable, write
 from ..interface.precision import is_traced
@@ -196,7 +197,7 @@ def phase_diagram(
     q0 = float(variances("q0", q0, single=True))
     wanted = wanted_axes(block, x, y, sigma_w, sigma_b)
     places = sigma_places(block, wanted)
-    x_axis, y_axis = (_axis(block, one, fine=places is not None) for one in wanted)
+    x_axis, y_axis = (_axis(block, one, of_sigmas=places is not None) for one in wanted)
     if places is not None:
         return _of_sigmas(block, (x_axis, y_axis), places, q0, progress)
     paths = wanted[0].path, wanted[1].path
@@ -204,9 +205,12 @@ def phase_diagram(
     return PhaseDiagram(x_axis, y_axis, point, block=repr(block))
 
 
-def _axis(block: Block, wanted: Wanted, fine: bool) -> Axis:
-    values = wanted.values(fine)
-    check_axis(block, wanted.path, values)
+def _axis(block: Block, wanted: Wanted, of_sigmas: bool) -> Axis:
+    values = wanted.values(fine=of_sigmas)
+    if of_sigmas:
+        sigma(path_name(wanted.path), values)
+    else:
+        check_axis(block, wanted.path, values)
     return axis(wanted.path, values)
 
 

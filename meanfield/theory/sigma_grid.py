@@ -43,6 +43,8 @@ _LARGE, _MARGIN = 10_000, 1.0
 
 Together = Callable[..., Iterator[Any]]
 """`map` of a function over iterables, several at a time."""
+Keep = Callable[[FixedPoint], None]
+"""Writes what was found of a tile into the whole."""
 
 
 class Sigmas(NamedTuple):
@@ -78,8 +80,7 @@ def solve_sigma_grid(
 
         for group in _groups(tiles, alone, at_once):
             axes = [Sigmas(sigma_w[columns], sigma_b[rows]) for rows, columns in group]
-            for tile, found in zip(group, solve(axes, q0, together), strict=True):
-                _put(whole, tile, found)
+            solve(axes, [partial(_put, whole, tile) for tile in group], q0, together)
             advance(sum(one.w.size * one.b.size for one in axes))
     return whole
 
@@ -116,20 +117,22 @@ def _put(whole: FixedPoint, tile: tuple[slice, slice], found: FixedPoint) -> Non
         place[...] = np.asarray(values).reshape(place.shape)
 
 
-def _by_solver(phi: Activation, tiles: Sequence[Sigmas], q0: float, together: Together) -> Iterator[FixedPoint]:
+def _by_solver(phi: Activation, tiles: Sequence[Sigmas], keep: Sequence[Keep], q0: float, together: Together) -> None:
     """Activations with value jumps have no table: closed forms in one go, others point by point."""
 
-    def one(axes: Sigmas) -> FixedPoint:
+    def one(axes: Sigmas, keep: Keep) -> None:
         w, b = axes.at(np.arange(axes.w.size * axes.b.size))
         if phi.closed is not None:
-            return fetch(in_chunks(partial(_solve_many, phi, q0=q0), CHUNK, w, b))
+            return keep(fetch(in_chunks(partial(_solve_many, phi, q0=q0), CHUNK, w, b)))
         found = [_solve_one(phi, *point, q0) for point in zip(w, b, strict=True)]
-        return jax.tree.map(lambda *a: np.stack(a), *found)
+        return keep(jax.tree.map(lambda *a: np.stack(a), *found))
 
-    return together(one, tiles)
+    list(together(one, tiles, keep))
 
 
-def _by_table(table: Table, size: int, tiles: Sequence[Sigmas], q0: float, together: Together) -> Iterator[FixedPoint]:
+def _by_table(
+    table: Table, size: int, tiles: Sequence[Sigmas], keep: Sequence[Keep], q0: float, together: Together
+) -> None:
     """What one input decides at all points, then the pair panels that these need, then c* piece by piece.
 
     `size` is that of the whole grid: one that is large is likely to be asked for again, over a slightly wider range.
@@ -138,7 +141,11 @@ def _by_table(table: Table, size: int, tiles: Sequence[Sigmas], q0: float, toget
     needed = set().union(*(panels_needed(table, half.points.y[half.points.one.chaotic]) for half in halves))
     atlas = table.atlas(needed, round(_MARGIN / table.height) if size >= _LARGE else None)
     table.is_warm = True
-    return together(lambda half, axes: _with_pairs(table, atlas, half, axes, q0), halves, tiles)
+
+    def finish(half: _Half, axes: Sigmas, keep: Keep) -> None:
+        keep(_with_pairs(table, atlas, half, axes, q0))
+
+    list(together(finish, halves, tiles, keep))
 
 
 class _Half(NamedTuple):
