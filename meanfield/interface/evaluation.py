@@ -22,7 +22,7 @@ from .operations import OPERATIONS
 
 if TYPE_CHECKING:
     # Loading it takes as long as tracing a solver.
-    from jax.extend.core import ClosedJaxpr
+    from jax.extend.core import ClosedJaxpr  # pyright: ignore[reportPrivateImportUsage]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -160,7 +160,7 @@ def _closed(jaxpr: Any) -> ClosedJaxpr:
     return jaxpr if hasattr(jaxpr, "consts") else _Open(jaxpr)  # type: ignore[return-value]
 
 
-def _action(eqn: Any) -> Callable[..., Any]:
+def _action(eqn: Any) -> Callable[..., Any] | None:
     """What is done for one operation."""
     name, params = eqn.primitive.name, eqn.params
     if name in _CONTROL:
@@ -187,11 +187,22 @@ def _while(eqn: Any) -> Callable[..., list]:
 
     def act(*values: Any) -> list:
         known, fixed, state = values[:of_going], values[of_going:first], values[first:]
-        while going([*known, *state])[0]:
-            state = body([*fixed, *state])
+        wanted = going([*known, *state])[0]
+        while np.any(wanted):
+            following = body([*fixed, *state])
+            # Of a batch some may have ended: they stay as they are.
+            state = following if np.ndim(wanted) == 0 else _chosen(wanted, following, state)
+            wanted = going([*known, *state])[0]
         return list(state)
 
     return act
+
+
+def _chosen(wanted: np.ndarray, following: Sequence[Any], state: Sequence[Any]) -> list:
+    def one(new: Any, old: Any) -> np.ndarray:
+        return np.where(np.reshape(wanted, wanted.shape + (1,) * (np.ndim(new) - wanted.ndim)), new, old)
+
+    return [one(*pair) for pair in zip(following, state, strict=True)]
 
 
 def _cond(eqn: Any) -> Callable[..., list]:
@@ -200,12 +211,16 @@ def _cond(eqn: Any) -> Callable[..., list]:
     return lambda which, *values: branches[min(max(int(which), 0), last)](values)
 
 
+def _axes(variable: Any) -> int:
+    return len(variable.aval.shape)
+
+
 def _scan(eqn: Any) -> Callable[..., list]:
     closed, length = _closed(eqn.params["jaxpr"]), eqn.params["length"]
     body = _steps(closed)
     # What is scanned over has an axis more outside than inside.
-    stacked = [len(o.aval.shape) > len(i.aval.shape) for o, i in zip(eqn.outvars, closed.jaxpr.outvars, strict=True)]
-    rows = [len(o.aval.shape) > len(i.aval.shape) for o, i in zip(eqn.invars, closed.jaxpr.invars, strict=True)]
+    stacked = [_axes(o) > _axes(i) for o, i in zip(eqn.outvars, closed.jaxpr.outvars, strict=True)]
+    rows = [_axes(o) > _axes(i) for o, i in zip(eqn.invars, closed.jaxpr.invars, strict=True)]
     carried, columns = len(stacked) - sum(stacked), len(rows) - sum(rows)
     order = range(length - 1, -1, -1) if eqn.params["reverse"] else range(length)
     empty = [(o.aval.shape, o.aval.dtype) for o in eqn.outvars[carried:]]

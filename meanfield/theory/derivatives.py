@@ -138,7 +138,10 @@ def _near_by(block: Block, q0: np.ndarray, places: tuple[int, ...]) -> list:
     leaves, tree = jax.tree.flatten(block)
     direction = jax.tree.unflatten(tree, [np.full_like(leaf, i == places[0]) for i, leaf in enumerate(leaves)])
     answered = hosted_block(block)
-    return _slope(answered, with_activations(direction, activations_of(answered)), q0, halves(block, q0)[1])
+    # A hosted activation has no leaf that moves; one with closed forms keeps its own.
+    three = zip(*map(activations_of, (block, answered, direction)), strict=True)
+    fitting = [hosted if phi.closed is None else towards for phi, hosted, towards in three]
+    return _slope(answered, with_activations(direction, fitting), q0, halves(block, q0)[1])
 
 
 @partial(host_float64, compiled=False)
