@@ -29,8 +29,10 @@ LARGEST_ROOM = 0.15
 DRAWERS = {"utils", "util", "helpers", "helper", "misc", "common", "tools", "core", "base", "lib", "shared", "support"}
 # Tests of what several modules do together; every other file of tests is named after the module that it tests.
 ACROSS_MODULES = {
+    "blocks/test_conformance.py",  # every block against its definition
     "data/test_bad_files.py",  # load and every reader
     "plots/test_pictures.py",  # every picture, on made-up results
+    "theory/test_architectures.py",  # the papers' numbers of residual, noisy, normalized, ... networks
     "theory/test_float32.py",  # every quantity under the user's own jit
     "theory/test_golden.py",  # the table of high-precision references
 }

@@ -69,8 +69,9 @@ class HostActivation:
         )
         self.samples = samples_of(self, edges)
         value, slope = self.samples.value, self.samples.slope
-        self._columns: Arrays
-        self._columns, self._starts = np.stack([value, value**2, slope**2]), self.samples.x[:, 0].copy()
+        with np.errstate(over="ignore"):  # far out, where no Gaussian that has moments has weight
+            self._columns: Arrays = np.stack([value, value**2, slope**2])
+        self._starts = self.samples.x[:, 0].copy()
         self._tame = self.samples.tame
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

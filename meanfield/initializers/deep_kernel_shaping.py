@@ -24,11 +24,11 @@ from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from ..gaussian.quadrature import gaussian_rule
-from ..gaussian.transformed import Affine, affine
 from ..interface.arguments import between, whole
 from ..interface.precision import in_float64
 from ..interface.result import Result
 from .rule import Scaled
+from .transformed import Affine, affine
 
 Layer = Callable[[float], float]
 Architecture = Callable[[Layer, float], float]

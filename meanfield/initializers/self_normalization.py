@@ -16,11 +16,11 @@ from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from ..gaussian.quadrature import gaussian_rule
-from ..gaussian.transformed import affine, two_sided
 from ..interface.arguments import one_of
 from ..interface.precision import host_float64
 from ..interface.result import Result
 from .rule import Scaled
+from .transformed import affine, two_sided
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from .activation import Activation
+from ..gaussian.activation import Activation
 
 
 @dataclass(frozen=True)
