@@ -152,10 +152,6 @@ def _line_of(data: xarray.Dataset) -> EdgeOfChaos | None:
     return EdgeOfChaos(**line | {"stable": line["stable"].astype(bool)})
 
 
-LeafDiagram = PhaseDiagram
-"""The name that diagrams over leaves other than the two sigmas had."""
-
-
 def phase_diagram(
     phi_or_block: str | Callable | Activation | Block,
     sigma_w: Range | None = None,
