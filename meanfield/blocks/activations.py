@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..gaussian.activation import Activation
-from ..gaussian.host_activation import hosted
+from ..gaussian.hosted import hosted
 from ..gaussian.moments import sampled
 from .block import Block, has_trait
 

@@ -133,14 +133,12 @@ class Samples(ClosedForms):
         mean, squared = (xp.sum(weight * of, (-2, -1)) for of in (value, slope**2))
         return self._assembled(q, weight, mean, second, squared)
 
-    def sums_at(self, q: Array, columns: Array) -> Moments:
-        """`moments_at` of samples that are `tame`, without the error: what costs a third.
-
-        columns (3, panels, nodes) are phi, its square and that of phi'.
-        """
+    def sums_at(self, q: Array) -> Moments:
+        """`moments_at` of samples that are `tame`, without the error: what costs a third."""
         _, weight = self._weights(q)
         # Not a matrix product: NumPy sums pairwise, which loses less.
-        mean, second, squared = ((weight * of).reshape(*q.shape, -1).sum(-1) for of in columns)
+        parts = (self.value, self.value**2, self.slope**2)
+        mean, second, squared = ((weight * of).reshape(*q.shape, -1).sum(-1) for of in parts)
         return self._assembled(q, weight, mean, Estimate(second, 0 * second), squared)
 
     @property

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+Program = tuple[Callable[[Sequence[Any]], list], Any]
+
 _INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
           "custom_vjp_call": "call_jaxpr", "remat2": "jaxpr", "checkpoint": "jaxpr", "remat": "jaxpr"}  # fmt: skip
 """Operations that only hold others, and where."""
@@ -41,7 +43,7 @@ def evaluated(compute: F, static: Sequence[str] = ()) -> F:
     >>> float(evaluated(lambda x: jax.grad(jnp.sin)(x))(np.float32(0.0)))
     1.0
     """
-    programs: dict[Hashable, Callable[[list], list]] = {}
+    programs: dict[Hashable, Program] = {}
 
     @wraps(compute)
     def call(*args: Any, **options: Any) -> Any:
@@ -49,26 +51,25 @@ def evaluated(compute: F, static: Sequence[str] = ()) -> F:
         leaves, tree = jax.tree.flatten((args, options))
         leaves = [np.asarray(leaf) for leaf in leaves]
         key = tree, fixed, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        program = programs.get(key)
-        if program is None:
-            program = programs[key] = _program(compute, tree, dict(fixed), leaves)
+        if key not in programs:
+            programs[key] = _program(compute, tree, dict(fixed), leaves)
+        run, out = programs[key]
         with np.errstate(all="ignore"):
-            return program(leaves)
+            found = run(leaves)
+        return jax.tree.unflatten(out, [np.asarray(value) for value in found])
 
     return call  # type: ignore[return-value]
 
 
-def _program(compute: Callable, tree: Any, fixed: dict[str, Any], leaves: list[np.ndarray]) -> Callable[[list], Any]:
-    """What `compute` does to leaves like these."""
+def _program(compute: Callable, tree: Any, fixed: dict[str, Any], leaves: list[np.ndarray]) -> Program:
+    """What `compute` does to leaves like these, and the structure of what it returns."""
 
     def flat(*leaves: Any) -> Any:
         args, options = jax.tree.unflatten(tree, leaves)
         return compute(*args, **options, **fixed)
 
     traced, shapes = jax.make_jaxpr(flat, return_shape=True)(*leaves)
-    run = _steps(traced)
-    out = jax.tree.structure(shapes)
-    return lambda leaves: jax.tree.unflatten(out, [np.asarray(value) for value in run(leaves)])
+    return _steps(traced), jax.tree.structure(shapes)
 
 
 class _Step(NamedTuple):

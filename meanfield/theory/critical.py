@@ -20,7 +20,7 @@ from jax import Array, lax
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import Moments
-from ..gaussian.host_activation import for_single_inputs
+from ..gaussian.hosted import for_single_inputs
 from ..gaussian.moments import moments
 from ..gaussian.named import activation
 from ..interface.arguments import sigma, variances

@@ -24,7 +24,7 @@ from ..interface.numbers import Scalar
 from ..interface.precision import cast, host_float64, in_float64, is_traced
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import solve_variance
-from .host_solution import halves, solve_on_host
+from .host_solution import rough_start, solve_on_host, variance_on_host
 from .solution import FixedPoint, solve, solve_correlation
 
 Places = tuple[int, ...]
@@ -141,7 +141,7 @@ def _near_by(block: Block, q0: np.ndarray, places: tuple[int, ...]) -> list:
     # A hosted activation has no leaf that moves; one with closed forms keeps its own.
     three = zip(*map(activations_of, (block, answered, direction)), strict=True)
     fitting = [hosted if phi.closed is None else towards for phi, hosted, towards in three]
-    return _slope(answered, with_activations(direction, fitting), q0, halves(block, q0)[1])
+    return _slope(answered, with_activations(direction, fitting), q0, rough_start(block, variance_on_host(block, q0)))
 
 
 @partial(host_float64, compiled=False)

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array, lax
 
 from ..gaussian.activation import Activation
-from ..gaussian.host_activation import hosted
+from ..gaussian.hosted import hosted
 from ..gaussian.moments import moments
 from ..interface.precision import host_float64
 

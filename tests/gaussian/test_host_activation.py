@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.gaussian.host_activation import host_activation, hosted
+from meanfield.gaussian.host_activation import host_activation
+from meanfield.gaussian.hosted import hosted
 from meanfield.gaussian.moments import moments
 from meanfield.gaussian.pairs import covariance, pair_moments
 
