@@ -39,7 +39,8 @@ def _fields(name: str) -> set[str] | None:
     module = FLAT[name]
     known = _definitions(module).get(name)
     if isinstance(known, ast.FunctionDef) and isinstance(known.returns, ast.Name):
-        known = _definitions(module).get(known.returns.id)
+        # The class of a result may stand in a module of its own.
+        known = _definitions(FLAT.get(known.returns.id, module)).get(known.returns.id)
     if not isinstance(known, ast.ClassDef):
         return None
     fields = {n.target.id for n in known.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}

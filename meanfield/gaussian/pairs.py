@@ -240,7 +240,9 @@ def _repeated(halve: Callable, bracket: tuple[Array, Array], width: Array) -> tu
     """Brackets halved until they are short beside the layers: as often as these ask where that is known."""
     if namespace(width) is not np:
         return lax.fori_loop(0, _BISECTIONS, halve, bracket)
-    for i in range(min(_BISECTIONS, int(np.log2(2 * REACH / np.min(width, initial=1.0))) + 6)):
+    shortest = np.min(width, initial=1.0)
+    asked = np.log2(2 * REACH / shortest) + 6 if shortest > 0 else _BISECTIONS
+    for i in range(int(min(asked, _BISECTIONS))):
         bracket = halve(i, bracket)
     return bracket
 
