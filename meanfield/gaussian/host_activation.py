@@ -113,7 +113,7 @@ class HostActivation:
         """Var[phi'] at variances q."""
         return self._by_rows(q, lambda samples, q: (samples.slope_variance(q),))[0]
 
-    def _by_rows(self, q: np.ndarray, ask: Callable[..., tuple], *more: Any) -> tuple[np.ndarray, ...]:
+    def _by_rows(self, q: np.ndarray, ask: Callable[..., tuple], *more: Any) -> tuple[Arrays, ...]:
         """What is asked of `Samples` at variances q, a few at a time on no more nodes than these reach."""
         flat, found = q.ravel(), []
         with np.errstate(all="ignore"):

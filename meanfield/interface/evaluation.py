@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     # Loading it takes as long as tracing a solver.
     from jax.extend.core import ClosedJaxpr  # pyright: ignore[reportPrivateImportUsage]
 
-F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 Program = tuple[Callable[[Sequence[Any]], list], Any]
 
@@ -33,7 +33,7 @@ _INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_
 """Operations that only hold others, and where."""
 
 
-def evaluated(compute: F, static: Sequence[str] = ()) -> F:
+def evaluated(compute: Callable[..., R], static: Sequence[str] = ()) -> Callable[..., R]:
     """A function of pytrees of NumPy arrays, carried out by NumPy; traced once for each structure, shape and dtype.
 
     The keyword arguments named in `static` are compiled in, as in `jax.jit`. Results are NumPy arrays. Derivatives
@@ -58,7 +58,7 @@ def evaluated(compute: F, static: Sequence[str] = ()) -> F:
             found = run(leaves)
         return jax.tree.unflatten(out, [np.asarray(value) for value in found])
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 def _program(compute: Callable, tree: Any, fixed: dict[str, Any], leaves: list[np.ndarray]) -> Program:

@@ -7,6 +7,7 @@ import numpy as np
 from ..blocks.activations import hosted_block
 from ..blocks.block import Block, has_trait
 from ..interface.evaluation import evaluated
+from ..interface.numbers import Scalar
 from ..interface.precision import cast, host_float64, in_float64
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import Variances, solve_variance
@@ -14,7 +15,7 @@ from .solution import FixedPoint, solve_by_state, solve_correlation
 
 
 @in_float64
-def solve_on_host(block: Block, q0: float | np.ndarray) -> FixedPoint:
+def solve_on_host(block: Block, q0: Scalar) -> FixedPoint:
     """`solution.solve`: q* first, then c* from a rough one; blocks with more state than a variance are compiled."""
     if has_more_state(block):
         return _by_state(block, q0)
@@ -36,7 +37,7 @@ def rough_start(block: Block, v: Variances) -> np.ndarray:
 
 
 @in_float64
-def variance_on_host(block: Block, q0: float | np.ndarray) -> Variances:
+def variance_on_host(block: Block, q0: Scalar) -> Variances:
     """The variance half."""
     return _variance(*cast((hosted_block(block), q0), np.float64))
 
