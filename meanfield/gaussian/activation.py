@@ -1,4 +1,4 @@
-"""`Activation`: a function of one real variable, with what an exact Gaussian expectation must know of it."""
+"""`Activation`: a function of one real variable, with the metadata that exact Gaussian expectations need."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def _slope_of(fn: Callable[..., Array]) -> Callable[..., Array]:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Activation:
-    """An activation phi: smooth pieces, and the places where they meet.
+    """An activation phi: smooth pieces and the points where they meet.
 
     fn      : maps (x, **params) elementwise; compared by identity, so that one function compiles once
     params  : its parameters, leaves of the pytree: d(chi_1)/d(slope) is `jax.grad` through here
     kinks   : positions, ascending, where phi or one of its derivatives jumps; leaves as well
     closed  : `ClosedForms` of its moments, where they are known
     steps   : for each kink, whether phi itself jumps there (step, sign); static
-    scale   : the length on which phi bends near the origin (1 for tanh)
-    name    : what tables and figures call it
+    scale   : the length over which phi bends near the origin (1 for tanh)
+    name    : its name in tables and figures
 
-    Called on an array it is phi. Declared by hand where `mf.activation` cannot find the kinks:
+    Called on an array it is phi. Declare one by hand where `mf.activation` cannot find the kinks:
 
     >>> import jax.numpy as jnp
     >>> clipped = Activation(lambda x: jnp.clip(x, -1, 1), kinks=(-1.0, 1.0), name="clipped")
@@ -63,12 +63,12 @@ class Activation:
         return _evaluate(self.fn, self.params, x)
 
     def slope(self, x: Array) -> Array:
-        """phi'(x) on the smooth pieces; what happens at a kink is `kinks` and `jumps`."""
+        """phi'(x) on the smooth pieces; `kinks` and `jumps` describe the rest."""
         return _evaluate(_slope_of(self.fn), self.params, x)
 
     @property
     def slope_activation(self) -> Activation:
-        """phi' on the smooth pieces as an Activation of its own: slope jumps of phi are value jumps of it."""
+        """phi' on the smooth pieces as an Activation: slope jumps of phi become its value jumps."""
         return replace(self, fn=_slope_of(self.fn), steps=(True,) * len(self.kinks), closed=None)
 
     def kink_array(self, dtype: Any) -> Array:

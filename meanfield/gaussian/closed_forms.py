@@ -1,7 +1,7 @@
 """Moments that are known in closed form, for the activations that have them.
 
 They serve where quadrature cannot (sin and cos oscillate faster than any fixed rule at large q), as a fast path, and
-as oracles in the tests. Each is a pytree that an activation carries; it asks the activation for its parameters.
+as oracles in the tests. Each is a pytree that an activation carries; it reads the activation's parameters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Moments(NamedTuple):
 
 
 class ClosedForms:
-    """What is known of one activation's moments: what `moments` and `pair_moments` ask for.
+    """One activation's moments in closed form, as `moments` and `pair_moments` use them.
 
     moments(phi, q)              : `Moments` at variance q
     distance(phi, q1, q2, e)     : one minus the correlation of the outputs, at correlation 1 - e of the inputs
@@ -125,7 +125,7 @@ class Sinusoid(ClosedForms):
     def moments(self, phi: Any, q: Array) -> Moments:
         """`Moments` at variance q."""
         falling = jnp.exp(-2 * q)
-        # JAX differentiates expm1(x) as itself + 1, of which nothing is left at large q.
+        # JAX differentiates expm1(x) as expm1(x) + 1, which cancels completely at large q.
         odd = jnp.where(q < 0.5, -jnp.expm1(-2 * q), 1 - falling) / 2
         even = (1 + falling) / 2
         if self.parity < 0:
@@ -161,8 +161,8 @@ class Sinusoid(ClosedForms):
 class ErrorFunction(ClosedForms):
     """erf: E[phi(u) phi(v)] = (2/pi) arcsin(2 q12 / sqrt((1 + 2 q1)(1 + 2 q2))) (Williams 1997).
 
-    The arcsines are arctangents here, and their differences one arctangent each: an arcsine near 1, and a difference of
-    two that are close, would lose half of the digits.
+    Arcsines are written as arctangents, and each difference as a single arctangent: an arcsine near 1, or a difference
+    of two close ones, would lose half the digits.
     """
 
     def moments(self, phi: Any, q: Array) -> Moments:

@@ -13,7 +13,7 @@ from ..interface.host_program import host_program
 from .quadrature import derivative
 
 _LENGTH = 8192
-"""Arguments are evaluated by so many."""
+"""Arguments are evaluated in blocks of this size."""
 
 
 class Elementwise:

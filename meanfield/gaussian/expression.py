@@ -65,15 +65,15 @@ _MAX_LENGTH = 500
 
 
 def is_expression(text: str) -> bool:
-    """Whether a string is meant as an expression rather than as a name: it has an operator or a call, or is 'x'."""
+    """Whether a string is an expression rather than a name: it has an operator or a call, or is 'x'."""
     return text == "x" or re.fullmatch(r"[A-Za-z_][A-Za-z_0-9]*", text) is None
 
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
-    """The function of (x, **free names) that an expression says, and its free names in order of appearance.
+    """The function of (x, **free names) that an expression defines, and its free names in order of appearance.
 
-    The same text gives the same function object, so that it compiles once. InputError names what is not allowed.
+    The same text gives the same function object, so that it compiles once. InputError names the disallowed part.
 
     >>> fn, names = parse("where(x > 0, x, a * x)")
     >>> float(fn(-2.0, a=0.5)), names
@@ -152,6 +152,6 @@ def _evaluate(node: ast.AST, scope: dict[str, Any]) -> Any:
         values = [_evaluate(v, scope) for v in (node.left, *node.comparators)]
         pairs = zip(node.ops, values[:-1], values[1:], strict=True)
         return reduce(operator.and_, (_COMPARE[type(op)](a, b) for op, a, b in pairs))
-    assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)  # all that `_check` lets through
+    assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)  # the only node left that `_check` admits
     function = FUNCTIONS[node.func.id][0]
     return function(*(_evaluate(a, scope) for a in node.args))

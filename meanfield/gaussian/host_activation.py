@@ -1,7 +1,7 @@
-"""An activation for single answers: all that is compiled is x -> (phi, phi'), the quadrature is NumPy's.
+"""An activation for single answers: only x -> (phi, phi') is compiled, NumPy does the quadrature.
 
-`HostActivation` has phi's moments by the same formulas and panels that are traced for everything else; `hosted` lets
-traced programs call it.
+`HostActivation` computes phi's moments with the formulas and panels of the traced path; `hosted` lets traced programs
+call it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .quadrature import LARGEST, REACH
 
 Number: TypeAlias = Any
 Arrays: TypeAlias = Any
-"""NumPy's, where they go into formulas that serve both namespaces and are annotated for JAX's arrays."""
+"""NumPy arrays passed to formulas that serve both namespaces and are annotated for JAX arrays."""
 _NONE: Number = np.float64(0.0)
 
 _ROWS = 16
@@ -46,7 +46,7 @@ _MOST_REMEMBERED = 64
 
 
 class HostActivation:
-    """phi as NumPy sees it; float64, parameters that are numbers. Arrays of any shape."""
+    """phi for NumPy arrays of any shape; float64, with numeric parameters."""
 
     def __init__(self, phi: Activation) -> None:
         self._evaluate = Elementwise(phi.fn, phi.params)
@@ -73,7 +73,7 @@ class HostActivation:
         return self._both(x)[1]
 
     def _both(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # phi and phi' are asked for one after the other, of one array.
+        # phi and phi' are called in turn on the same array.
         latest, *found = self._latest
         if latest is not x:
             found = self._evaluate(x)
@@ -94,12 +94,12 @@ class HostActivation:
         return Moments(*self._by_rows(q, Samples.moments_at))
 
     def error(self, q: np.ndarray) -> tuple[Arrays]:
-        """The error of `moments`."""
+        """A bound on the error of `moments`."""
         return (self.moments(q).error,)
 
     def sums(self, q: np.ndarray) -> tuple[Arrays, ...]:
-        """`moments` but for the error."""
-        # The scan for fixed points asks for the same variances every time.
+        """`moments` without the error bound."""
+        # The scan for fixed points visits the same variances every time.
         known, key = self._grids if q.size > 1 else self._points, (q.shape, q.tobytes())
         if key not in known:
             _keep(known, key, self._by_rows(q, Samples.sums_at if self._tame else Samples.moments_at)[:3])
@@ -114,7 +114,7 @@ class HostActivation:
         return self._by_rows(q, lambda samples, q: (samples.slope_variance(q),))[0]
 
     def _by_rows(self, q: np.ndarray, ask: Callable[..., tuple], *more: Any) -> tuple[Arrays, ...]:
-        """What is asked of `Samples` at variances q, a few at a time on no more nodes than these reach."""
+        """A method of `Samples` at variances q, in groups, each on no more nodes than it reaches."""
         flat, found = q.ravel(), []
         with np.errstate(all="ignore"):
             for i in range(0, flat.size, _ROWS):
@@ -123,7 +123,7 @@ class HostActivation:
         return tuple(np.concatenate(column).reshape(q.shape) for column in zip(*found, strict=True))
 
     def _within_reach(self, q: np.float64) -> Samples:
-        """The samples without the panels that no variance up to q sees, neither by weight nor at its ends."""
+        """The samples without the panels beyond the reach of every variance up to q."""
         samples, far = self.samples, 1.7 * REACH * np.sqrt(max(q, smallest(np.float64)))
         if not far < LARGEST:
             return samples
@@ -182,25 +182,25 @@ class HostActivation:
         return not self.has_steps and bool(is_near(q, e, self.scale))
 
     def _rule(self, q: Number, e: Number) -> Resolution:
-        # A singular slope asks for every node.
+        # A singular slope needs every node.
         return FINE if self.has_steps else resolution(split(q, q, e), self.scale, self.kinks)
 
     def _gaps(self, q: Number, e: Number) -> np.ndarray:
-        """The gaps of `near_gaps`: the closer the pair, the fewer tell the mean of their deficits to rounding."""
+        """The gaps of `near_gaps`: the closer the pair, the fewer are needed for the mean deficit."""
         closeness = max(q * e / self.scale**2, e)
         nodes = NEAR_NODES if closeness > 3e-3 else 6 if closeness > 5e-4 else 5 if closeness > 2e-5 else 4
         return e * near_gaps(np.float64, nodes)
 
 
 def _keep(known: dict[Any, Any], key: Any, found: Any) -> None:
-    """Remember an answer among the latest."""
+    """Cache an answer among the most recent."""
     if len(known) >= _MOST_REMEMBERED:
         known.clear()
     known[key] = found
 
 
 _ACTIVATIONS: WeakValueDictionary[int, HostActivation] = WeakValueDictionary()
-"""By number, those that `_kept` holds."""
+"""The activations that `_kept` holds, by number."""
 
 
 _NUMBERS = itertools.count()
@@ -214,11 +214,11 @@ def _kept(fn: Any, params: tuple, kinks: tuple, steps: tuple, scale: float) -> H
 
 
 def host_activation(phi: Activation) -> HostActivation:
-    """The `HostActivation` of an activation whose parameters are numbers; the latest ones are kept."""
+    """The `HostActivation` of an activation with numeric parameters; the most recent ones are cached."""
     params = tuple(sorted((name, float(value)) for name, value in phi.params.items()))
     return _kept(phi.fn, params, tuple(map(float, phi.kinks)), phi.steps, phi.scale)
 
 
 def by_number(number: int) -> HostActivation:
-    """The activation of a number."""
+    """The activation with this number."""
     return _ACTIVATIONS[number]

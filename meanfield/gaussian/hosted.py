@@ -1,7 +1,7 @@
-"""Activations whose moments are calls out of a traced program to what NumPy answers.
+"""Activations whose moments a traced program gets from NumPy by callback.
 
-`hosted` puts a `HostActivation` behind an `Activation`. A program that is carried out without compiling (see
-`interface.evaluation`) is then the same for all activations: which one is meant is a number among its inputs.
+`hosted` puts a `HostActivation` behind an `Activation`. A program evaluated without compiling (see
+`interface.evaluation`) is then the same for all activations: a number among its inputs selects one.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .moments import sampled
 
 
 def hosted(phi: Activation, rough: bool = False) -> Activation:
-    """phi with moments that call out to its `HostActivation`: phi itself where it has closed forms."""
+    """phi with moments that call its `HostActivation`; phi itself if it has closed forms."""
     if phi.closed is not None:
         return phi
     return Activation(_only_moments, closed=Hosted(np.uint32(2 * host_activation(phi).number + rough)), name="hosted")
 
 
 def for_single_inputs(phi: Activation, *args: Any) -> Activation:
-    """phi for moments of single inputs: `hosted` on the host, `sampled` where it or what goes with it is traced.
+    """phi for moments of single inputs: `hosted` on the host, `sampled` if it or an argument beside it is traced.
 
     Either way one program serves all activations.
     """
@@ -49,7 +49,7 @@ def _only_moments(x: Array) -> Array:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Hosted(ClosedForms):
-    """Moments of the activation of a number, twice it and 1 more where a rough answer will do."""
+    """Moments of the activation with number n, encoded as 2n, or 2n + 1 for rough answers."""
 
     key: Any
 
@@ -68,7 +68,7 @@ class Hosted(ClosedForms):
 
 
 def _call(method: str, count: int, like: Array, key: Array, *args: Array, **options: Any) -> tuple[Array, ...]:
-    """A method of the activation of a number, at arrays: `count` results like one of them."""
+    """Call a method of the numbered activation on arrays; `count` results shaped like one of them."""
 
     def answer(key: Any, *args: Any) -> tuple[np.ndarray, ...]:
         phi = by_number(int(np.ravel(key)[0]) // 2)
@@ -107,7 +107,7 @@ def _derivatives(order: int, key: Array, q: Array) -> tuple[Array, ...]:
 def _derivatives_jvp(order: int, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     found = _derivatives(order, *primals)
     if order == 2:
-        # Of a third order nothing is asked but what is then not used.
+        # A third order is only traced, never used.
         return found, tuple(jnp.full_like(part, jnp.nan) for part in found)
     return found, tuple(slope * tangents[1] for slope in _derivatives(2, *primals))
 
@@ -159,7 +159,7 @@ def _no_second_derivative(primals: tuple, tangents: tuple) -> tuple[tuple, tuple
 
 
 def _call_pair(method: str, count: int, key: Array, *args: Array, **options: Any) -> tuple[Array, ...]:
-    """`_call` of what takes one pair at a time."""
+    """`_call` for methods that take one pair at a time."""
 
     def answer(key: Any, *args: Any) -> tuple[np.ndarray, ...]:
         phi = by_number(int(key) // 2)

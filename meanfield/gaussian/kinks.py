@@ -1,4 +1,4 @@
-"""Where a callable that nobody described has its kinks, and on what length it bends: looked for numerically."""
+"""Finds the kinks of an undeclared callable numerically, and the length over which it bends."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .elementwise import Elementwise
 from .quadrature import NODES, gauss_legendre, scale_free_rule
 
 _NEAREST, _REACH = 1e-7, 1e7
-"""Where kinks off 0 are looked for."""
+"""The range of |x| searched for kinks other than 0."""
 _EVEN = ((32.0, 1.0 / 512), (2.0, 1.0 / 16384))
 _RATIO = 1.0 / 256
-"""Steps: even ones within a reach of 0, and relative ones from _NEAREST to _REACH."""
+"""Grid steps: even ones within a reach of 0, and relative ones from _NEAREST to _REACH."""
 _MOST = 16
 _SEEN, _TOLD = 12.0, 1e-9
 
 
 class Found(NamedTuple):
-    """Kink positions, whether the function itself jumps at each, and the length on which it bends."""
+    """Kink positions, whether the function itself jumps at each, and the length over which it bends."""
 
     kinks: tuple[float, ...]
     steps: tuple[bool, ...]
@@ -35,9 +35,9 @@ class Found(NamedTuple):
 def inspect_callable(fn: Callable, label: str, params: dict[str, float] | None = None) -> Found:
     """Check that fn(x, **params) is elementwise and finite near 0, and find its kinks.
 
-    A kink is where second differences of fn, or of its derivative, stand out from their neighbours' and go on standing
-    out under refinement: on even grids around 0, which tell kinks 1/2000 apart on [-2, 2] and 1/60 apart on [-32, 32],
-    and on a geometric one from 1e-7 to 1e7. Raises InputError, which begins with `label`.
+    A kink is where second differences of fn, or of its derivative, stand out from their neighbours and still do under
+    refinement: on even grids around 0, which separate kinks 1/2000 apart on [-2, 2] and 1/60 apart on [-32, 32], and on
+    a geometric grid from 1e-7 to 1e7. Raises InputError; the message begins with `label`.
 
     >>> import jax.numpy as jnp
     >>> inspect_callable(lambda x: jnp.clip(x, -1, 1), "clip").kinks
@@ -79,7 +79,7 @@ def _check_elementwise(fn: Callable, label: str) -> None:
 
 
 def _grids() -> list[np.ndarray]:
-    """Where bends are looked for, each grid ascending."""
+    """The grids searched for kinks, each ascending."""
     # The offset keeps grid points off the round numbers where kinks usually are.
     even = [np.arange(-reach, reach, step) + 0.37 * step for reach, step in _EVEN]
     away = np.exp(np.arange(np.log(_NEAREST), np.log(_REACH), _RATIO) + 0.37 * _RATIO)
@@ -87,7 +87,7 @@ def _grids() -> list[np.ndarray]:
 
 
 def _irregular(g: Callable) -> list[float]:
-    """Places where second differences of g stand out."""
+    """Points where second differences of g stand out."""
     grids, found = _grids(), []
     # All at once: one program.
     ends = np.cumsum([x.size for x in grids])[:-1]
@@ -104,7 +104,7 @@ def _irregular(g: Callable) -> list[float]:
 
 
 def _refine(g: Callable, lo: float, hi: float) -> float | None:
-    """Close in on the sharpest bend of g in [lo, hi]; None where the bend melts away as a smooth one does."""
+    """Locate the sharpest bend of g in [lo, hi]; None if it fades under refinement, as a smooth one does."""
     first = None
     for _ in range(12):
         x = np.linspace(lo, hi, 17)
@@ -125,7 +125,7 @@ def _refine(g: Callable, lo: float, hi: float) -> float | None:
 
 
 def _merge(candidates: list[float]) -> list[float]:
-    """One position per kink, snapped to the short decimal that it is within a millionth of."""
+    """One position per kink, snapped to a short decimal within a millionth of it."""
     merged: list[float] = []
     for k in sorted(candidates):
         short = round(k, 4) if abs(k) >= 0.1 or abs(k) < _NEAREST / 10 else float(f"{k:.4g}")
@@ -151,13 +151,13 @@ def _is_steep(slope: Callable, k: float) -> bool:
 
 
 def _warn_of_bends(slope: Callable, found: Found, label: str) -> None:
-    """Say where phi' is, over a panel of the quadrature, far from a polynomial of the panel's degree."""
+    """Warn where phi' is far from a polynomial of the panel's degree on some quadrature panel."""
     x, dx = scale_free_rule(np.asarray(found.kinks, float), found.scale)
-    # Next to 0 panels are as short as any singularity there asks.
+    # Next to 0, panels are short enough for any singularity.
     x = x[(np.abs(x).max(1) < _SEEN) & (np.abs(x).min(1) > 1e-9 * found.scale) & (dx.sum(1) > 0)]
     y = np.nan_to_num(slope(x), posinf=0.0, neginf=0.0)
     t, weight = gauss_legendre(NODES)
-    # A rule exact to degree 2 n - 1 errs by about the square of what is left at degree n.
+    # A rule exact to degree 2n - 1 errs by about the square of the remainder at degree n.
     last = np.polynomial.legendre.legvander(t, NODES - 1)[:, -2:] * weight[:, None] * (NODES - 0.5)
     left = (np.abs(y @ last).max(1) / max(np.abs(y).max(), np.finfo(float).tiny)) ** 2
     worst = int(np.argmax(left))
@@ -171,18 +171,18 @@ def _warn_of_bends(slope: Callable, found: Found, label: str) -> None:
 
 
 def _apart(kinks: list[float]) -> float:
-    """The shortest length between kinks, or from 0 to one."""
+    """The shortest distance between kinks, or from 0 to a kink."""
     lengths = np.append(np.abs(kinks), np.diff(kinks))
     return float(np.min(lengths[lengths > 0], initial=1.0))
 
 
 def _scale(slope: Callable) -> float:
-    """max|phi'| / max|phi''|, at most 1: the shortest length on which phi bends smoothly."""
+    """max|phi'| / max|phi''|, at most 1: the shortest length over which phi bends smoothly."""
     x = np.linspace(-4.0, 4.0, 2001) + 1e-4
     y = slope(x)
     curvature = np.abs(np.diff(y)) / (x[1] - x[0])
     curvature = curvature[np.isfinite(curvature)]
-    # Kinks make isolated spikes; the 99th percentile is the smooth part's.
+    # Kinks make isolated spikes; the 99th percentile belongs to the smooth part.
     bend = float(np.quantile(curvature, 0.99)) if curvature.size else 0.0
     size = float(np.nanmax(np.abs(y)))
     return float(np.clip(size / bend, 1e-3, 1.0)) if bend > 0 and np.isfinite(size) else 1.0

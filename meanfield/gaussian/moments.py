@@ -1,4 +1,4 @@
-"""Moments of an activation of one Gaussian input, from samples of it that serve every variance."""
+"""Moments of an activation of one Gaussian input, from samples that serve every variance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOTHING = 1e-30
 
 
 def smallest(dtype: Any) -> float:
-    """A variance so small that only the pieces of phi next to 0 are seen: limits q -> 0 are values there."""
+    """A variance so small that only the pieces of phi next to 0 matter: limits q -> 0 are evaluated here."""
     return 1e-30 if dtype == jnp.float64 else 1e-16
 
 
@@ -62,10 +62,10 @@ def estimates(phi: Activation, q: Array) -> tuple[Estimate, Estimate, Estimate]:
 
 
 def sampled(phi: Activation, dtype: Any) -> Activation:
-    """An activation that knows its own one-dimensional moments from numbers: phi itself where it has closed forms.
+    """An activation that carries its one-dimensional moments as numbers; phi itself if it has closed forms.
 
-    Otherwise phi is evaluated once, on nodes that serve every variance, and what is returned has the same structure
-    whatever phi was: one compiled program serves all activations.
+    Otherwise phi is evaluated once, on nodes that serve every variance, and the result has the same structure for every
+    phi: one compiled program serves all activations.
     """
     return _on_samples(phi, dtype) if phi.closed is None else phi
 
@@ -73,7 +73,7 @@ def sampled(phi: Activation, dtype: Any) -> Activation:
 @partial(jax.jit, static_argnums=1)
 def _on_samples(phi: Activation, dtype: Any) -> Activation:
     kinks = phi.kink_array(dtype)
-    # An edge may stand twice; kinks by the four make few shapes of all activations.
+    # Edges may repeat; padding the kinks to multiples of four leaves few distinct shapes.
     kinks = jnp.pad(kinks, (0, max(4 - kinks.size, -kinks.size % 4)), constant_values=phi.scale)
     return Activation(_only_moments, closed=samples_of(phi, kinks), name="sampled")
 
@@ -83,7 +83,7 @@ def _only_moments(x: Array) -> Array:
 
 
 def samples_of(phi: Any, kinks: Array) -> Samples:
-    """phi and phi' on nodes that serve every variance, of whatever is called on arrays and has a `slope`."""
+    """phi and phi' on nodes that serve every variance, for any callable on arrays with a `slope`."""
     xp, dtype = namespace(kinks), kinks.dtype
     x, dx = scale_free_rule(kinks, phi.scale)
     aside = np.asarray([1.0, -1.0], dtype) * xp.finfo(dtype).tiny
@@ -111,7 +111,7 @@ class Samples(ClosedForms):
     jump: Any
 
     def _weights(self, q: Array) -> tuple[Array, Array]:
-        """The nodes in standard deviations, and their weights: 0 out of reach, NaN where the nodes end too early."""
+        """The nodes in standard deviations, and their weights: 0 out of reach, NaN if the nodes end too early."""
         xp = namespace(q)
         std = xp.sqrt(xp.maximum(q, smallest(q.dtype)))[..., None, None]
         z = self.x / std
@@ -134,7 +134,7 @@ class Samples(ClosedForms):
         return self._assembled(q, weight, mean, second, squared)
 
     def sums_at(self, q: Array) -> Moments:
-        """`moments_at` of samples that are `tame`, without the error: what costs a third."""
+        """`moments_at` for samples that are `tame`, without the error bound: a third of the cost."""
         _, weight = self._weights(q)
         # Not a matrix product: NumPy sums pairwise, which loses less.
         parts = (self.value, self.value**2, self.slope**2)
@@ -143,7 +143,7 @@ class Samples(ClosedForms):
 
     @property
     def tame(self) -> bool:
-        """Whether phi and phi' are finite and grow so slowly that no end of a reach counts."""
+        """Whether phi and phi' are finite and grow so slowly that the ends of the range never matter."""
         bounds = (self.value, self.slope)
         return all(bool(np.all(np.abs(of) <= 1e4 * (1 + np.square(self.x)))) for of in bounds)
 
@@ -160,7 +160,7 @@ class Samples(ClosedForms):
     def derivatives(self, q: Array, order: int) -> tuple[Array, Array, Array]:
         """The derivatives in q, of an order >= 1, of E[phi], E[phi^2] and E[phi'^2] at variances q.
 
-        d^n/dq^n E[f] = E[f He_2n(z)] / (2q)^n, which asks nothing of f.
+        d^n/dq^n E[f] = E[f He_2n(z)] / (2q)^n, which needs no derivative of f.
         """
         xp = namespace(q)
         z, weight = self._weights(q)
@@ -173,17 +173,18 @@ class Samples(ClosedForms):
         return xp.where(below, 0.0, mean), xp.where(below, at_zero, second), xp.where(below, 0.0, squared) + self.jump
 
     def _ends(self, z: Array, samples: Array) -> tuple[Array, Array]:
-        """The largest integrand at the ends of the reach, and whether it falls beyond them or is nothing there."""
+        """The largest integrand at the ends of the range, and whether it decreases beyond them or vanishes there."""
         xp = namespace(z)
         z, samples = fixed(z), fixed(samples)
         density, far = xp.exp(-(z**2) / 2) * xp.abs(samples), xp.abs(z)
         last, beyond = (far > 0.9 * REACH) & (far <= REACH), (far > 1.2 * REACH) & (far < 1.6 * REACH)
         tail, after = (xp.max(xp.where(there, density, 0.0), (-2, -1)) for there in (last, beyond))
-        # Of a bump so far out that only its foot is seen, growth says nothing.
+        # Growth means nothing for a bump so far out that only its foot is visible.
         return tail, (after < 1e-6 * tail) | (xp.maximum(tail, after) <= _NOTHING)
 
     def _before_the_nodes(self, q: Array, first: Moments) -> Moments:
-        """Below the smallest variance that the nodes resolve, at which `first` is: the first order in q, or sqrt(q)."""
+        """Extrapolate below the smallest variance that the nodes resolve, that of `first`: first order in q, or
+        sqrt(q)."""
         xp = namespace(q)
         share = q / smallest(q.dtype)
         # A jump at 0 leaves E[phi^2] the same at every q > 0.
@@ -198,7 +199,7 @@ class Samples(ClosedForms):
         )
 
     def estimates(self, q: Array, found: Moments) -> tuple[Estimate, Estimate, Estimate]:
-        """What `moments` has `found` at q, with a bound on the error of each; the slope's is inf where phi jumps."""
+        """The moments `found` at q, each with a bound on its error; infinite for the slope where phi jumps."""
         xp = namespace(q)
         z, weight = self._weights(q)
 
@@ -213,7 +214,7 @@ class Samples(ClosedForms):
         )
 
     def slope_variance(self, q: Array) -> Array:
-        """Var[phi'(x)], right relative to itself."""
+        """Var[phi'(x)], accurate in relative terms."""
         xp = namespace(q)
         _, weight = self._weights(q)
         slope = xp.where(weight > 0, self.slope, 0.0)
@@ -221,7 +222,7 @@ class Samples(ClosedForms):
         return xp.sum(weight * (slope - mean) ** 2, (-2, -1))
 
 
-# Called from the host it is one program, not a hundred.
+# Compiled as one program when called from the host, not as a hundred.
 _program = jax.jit(Samples.moments_at)
 
 

@@ -1,7 +1,7 @@
 """Arguments of public calls, checked: each function returns what it was given, or raises a one-line `InputError`.
 
-The line names the argument, the value and what to give instead. Traced values pass unchecked: nothing is known of them.
-Ranges are read in `ranges`, paths in `paths`.
+The line names the argument, the value and what to give instead. Traced values pass unchecked, since they have no value
+yet. `ranges` handles ranges, `paths` handles paths.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def sigma(name: str, value: T, single: bool = False) -> T:
 
 
 def variances(name: str, value: T, single: bool = False, finite: bool = True) -> T:
-    """A variance >= 0; an array of them unless `single`; infinity is one unless `finite`.
+    """A variance >= 0; an array of them unless `single`; infinity is allowed unless `finite`.
 
     >>> variances("q", 0.5)
     0.5
@@ -84,7 +84,7 @@ def variances(name: str, value: T, single: bool = False, finite: bool = True) ->
 
 
 def between(name: str, value: T, low: float, high: float, ends: str = "[]", single: bool = True) -> T:
-    """A number between two, `ends` as an interval is written: "[)" includes the lower and excludes the upper.
+    """A number between `low` and `high`; `ends` as in interval notation: "[)" includes the lower, excludes the upper.
 
     >>> between("c0", 0.5, -1, 1)
     0.5
@@ -149,7 +149,7 @@ def one_of(name: str, value: Any, known: Sequence[str]) -> str:
 
 
 def nearest(value: Any, known: Sequence[str], cutoff: float = 0.6) -> str:
-    """The question that offers the nearest of the known words, with a space after it; empty where none is near.
+    """The question "did you mean ...?" with the nearest known word, and a space; empty if none is close.
 
     >>> nearest("tahn", ("tanh", "relu"))
     "did you mean 'tanh'? "
@@ -170,7 +170,7 @@ def instance_of(name: str, value: T, kinds: tuple[type, ...]) -> T:
 
 
 def _numbers(name: str, value: Any, remedy: str, single: bool) -> np.ndarray:
-    """The value as an array of floats; an empty one, in which nothing is wrong, where it is traced."""
+    """The value as an array of floats; empty if it is traced, so that every check passes."""
     try:
         # NumPy would read "1", True and None (as NaN), JAX would not.
         if isinstance(value, (str, bool, type(None))):
@@ -186,6 +186,6 @@ def _numbers(name: str, value: Any, remedy: str, single: bool) -> np.ndarray:
 def _demand(name: str, value: Any, fine: np.ndarray, bound: str, remedy: str) -> None:
     if np.all(fine):
         return
-    # Of an array, the first value that is wrong.
+    # Of an array, report the first offending value.
     wrong = value if np.ndim(value) == 0 else np.asarray(value)[~fine].ravel()[0]
     raise InputError(f"{shown(name, wrong)} {bound}; {remedy}")

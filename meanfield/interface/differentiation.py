@@ -1,4 +1,4 @@
-"""What the custom rules of differentiation share: tangents that are zero cost nothing."""
+"""Shared by the custom differentiation rules, so that zero tangents cost nothing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jax.custom_derivatives import SymbolicZero
 
 
 def is_zero(tangent: Any) -> bool:
-    """Whether a tangent, as a rule with `symbolic_zeros` gets it, is known to be zero."""
+    """Whether a tangent passed to a rule with `symbolic_zeros` is known to be zero."""
     return isinstance(tangent, SymbolicZero)
 
 
 def partial_jvp(f: Callable, primals: tuple, tangents: tuple) -> Any:
-    """The tangent of f in those leaves whose tangents are not symbolically zero: constants cost nothing."""
+    """The tangent of f, differentiating only in leaves whose tangents are not symbolically zero."""
     leaves, tree = jax.tree.flatten(primals)
     directions = jax.tree.leaves(tangents, is_leaf=is_zero)
     moving = [i for i, d in enumerate(directions) if not is_zero(d)]
@@ -34,6 +34,6 @@ def partial_jvp(f: Callable, primals: tuple, tangents: tuple) -> Any:
 
 
 def no_tangent(like: Any) -> Any:
-    """The zero tangent of an array: float0 where it holds truths or codes."""
+    """The zero tangent of an array: float0 for booleans and integer codes."""
     inexact = jnp.issubdtype(like.dtype, jnp.inexact)
     return jnp.zeros(like.shape, like.dtype) if inexact else np.zeros(like.shape, jax.dtypes.float0)

@@ -1,12 +1,11 @@
-"""Evaluate a JAX function without compiling it: traced once, then NumPy carries out its operations one by one.
+"""Evaluate a JAX function without compiling it: trace it once, then let NumPy run its operations one by one.
 
-XLA's CPU backend takes about 35 ms to compile a fused kernel, whatever is in it, and a solver has a hundred of them:
-a single answer in a fresh process is 9 parts compiling to 1 part arithmetic. Tracing the same solver takes a tenth of
-a second, and what it says to do with a few scalars NumPy does in milliseconds. So there is one program for both: what
-`jax.jit` compiles for grids, gradients and accelerators, `evaluated` carries out for a single call from the host.
+XLA's CPU backend takes about 35 ms to compile a fused kernel, whatever its content, and a solver has a hundred: nine
+tenths of a single answer in a fresh process are compilation. Tracing the same solver takes a tenth of a second, and
+NumPy then runs it on a few scalars in milliseconds. So one program serves both: `jax.jit` compiles it for grids,
+gradients and accelerators, and `evaluated` interprets it for a single call from the host.
 
-What NumPy must do for each operation of JAX is `operations`' business; an operation that is not there is carried out
-by JAX itself.
+`operations` has the NumPy version of each JAX operation; JAX itself runs any operation missing there.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy as np
 from .operations import OPERATIONS
 
 if TYPE_CHECKING:
-    # Loading it takes as long as tracing a solver.
+    # Importing it takes as long as tracing a solver.
     from jax.extend.core import ClosedJaxpr  # pyright: ignore[reportPrivateImportUsage]
 
 R = TypeVar("R")
@@ -30,13 +29,13 @@ Program = tuple[Callable[[Sequence[Any]], list], Any]
 
 _INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
           "custom_vjp_call": "call_jaxpr", "remat2": "jaxpr", "checkpoint": "jaxpr", "remat": "jaxpr"}  # fmt: skip
-"""Operations that only hold others, and where."""
+"""Operations that only wrap a program, and the parameter that holds it."""
 
 
 def evaluated(compute: Callable[..., R], static: Sequence[str] = ()) -> Callable[..., R]:
-    """A function of pytrees of NumPy arrays, carried out by NumPy; traced once for each structure, shape and dtype.
+    """A function of pytrees of NumPy arrays, run by NumPy; traced once per structure, shape and dtype.
 
-    The keyword arguments named in `static` are compiled in, as in `jax.jit`. Results are NumPy arrays. Derivatives
+    The keyword arguments named in `static` are static, as in `jax.jit`. Results are NumPy arrays. Derivatives
     taken inside `compute` are traced like everything else.
 
     >>> import jax.numpy as jnp
@@ -62,7 +61,7 @@ def evaluated(compute: Callable[..., R], static: Sequence[str] = ()) -> Callable
 
 
 def _program(compute: Callable, tree: Any, fixed: dict[str, Any], leaves: list[np.ndarray]) -> Program:
-    """What `compute` does to leaves like these, and the structure of what it returns."""
+    """`compute` traced on leaves of these shapes, and the structure of its result."""
 
     def flat(*leaves: Any) -> Any:
         args, options = jax.tree.unflatten(tree, leaves)
@@ -73,7 +72,7 @@ def _program(compute: Callable, tree: Any, fixed: dict[str, Any], leaves: list[n
 
 
 class _Step(NamedTuple):
-    """One operation: what is done, to which places in memory, and where its results go."""
+    """One operation: the function, the memory slots of its operands, and those of its results."""
 
     act: Callable[..., Any]
     read: list[int]
@@ -81,14 +80,14 @@ class _Step(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """A program without constants of its own, in the shape of one with them."""
+    """A program without constants, wrapped as a program with constants."""
 
     jaxpr: Any
     consts: tuple = ()
 
 
 class _Memory:
-    """Places for the values of a program: constants are known, the others are filled in as it runs."""
+    """Slots for the values of a program: constants are known, the others are filled in as it runs."""
 
     def __init__(self) -> None:
         self.initial: list[Any] = []
@@ -103,7 +102,7 @@ class _Memory:
 
 
 def _steps(closed: ClosedJaxpr, wanted: Sequence[bool] | None = None) -> Callable[[Sequence[Any]], list]:
-    """A traced program as a function of its flat inputs, without what its (wanted) outputs do not need."""
+    """A traced program as a function of its flat inputs, pruned to the steps that its (wanted) outputs need."""
     memory = _Memory()
     inputs = [memory.place() for _ in closed.jaxpr.invars]
     outputs = _lay_out(memory, closed, inputs)
@@ -137,7 +136,7 @@ def _needed(steps: list[_Step], outputs: list[int]) -> list[_Step]:
 
 
 def _lay_out(memory: _Memory, closed: ClosedJaxpr, inputs: Sequence[int]) -> list[int]:
-    """Append a program's operations to the memory's steps; operations that only hold others are opened."""
+    """Append a program's operations to the memory's steps, inlining operations that only wrap others."""
     jaxpr = closed.jaxpr
     place: dict[Any, int] = dict(zip(jaxpr.invars, inputs, strict=True))
     place |= {v: memory.place(np.asarray(c)) for v, c in zip(jaxpr.constvars, closed.consts, strict=True)}
@@ -162,7 +161,7 @@ def _closed(jaxpr: Any) -> ClosedJaxpr:
 
 
 def _action(eqn: Any) -> Callable[..., Any] | None:
-    """What is done for one operation."""
+    """The NumPy function for one operation."""
     name, params = eqn.primitive.name, eqn.params
     if name in _CONTROL:
         return _CONTROL[name](eqn)
@@ -172,7 +171,7 @@ def _action(eqn: Any) -> Callable[..., Any] | None:
 
 
 def _by_jax(eqn: Any) -> Callable[..., Any]:
-    """An operation that JAX itself carries out: right, but compiled on its own."""
+    """An operation run by JAX itself: correct, but compiled on its own."""
 
     def act(*values: Any) -> Any:
         found = eqn.primitive.bind(*(jax.numpy.asarray(v) for v in values), **eqn.params)
@@ -191,7 +190,7 @@ def _while(eqn: Any) -> Callable[..., list]:
         wanted = going([*known, *state])[0]
         while np.any(wanted):
             following = body([*fixed, *state])
-            # Of a batch some may have ended: they stay as they are.
+            # In a batch some lanes may have ended: they keep their values.
             state = following if np.ndim(wanted) == 0 else _chosen(wanted, following, state)
             wanted = going([*known, *state])[0]
         return list(state)
@@ -219,7 +218,7 @@ def _axes(variable: Any) -> int:
 def _scan(eqn: Any) -> Callable[..., list]:
     closed, length = _closed(eqn.params["jaxpr"]), eqn.params["length"]
     body = _steps(closed)
-    # What is scanned over has an axis more outside than inside.
+    # Scanned-over values have one more axis outside the loop than inside.
     stacked = [_axes(o) > _axes(i) for o, i in zip(eqn.outvars, closed.jaxpr.outvars, strict=True)]
     rows = [_axes(o) > _axes(i) for o, i in zip(eqn.invars, closed.jaxpr.invars, strict=True)]
     carried, columns = len(stacked) - sum(stacked), len(rows) - sum(rows)

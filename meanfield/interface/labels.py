@@ -40,7 +40,7 @@ class Labels:
     meanings: ClassVar[dict[str, str]] = {}
     code: Any
 
-    def __init__(self, code: Any) -> None:  # subclasses are dataclasses, which write their own
+    def __init__(self, code: Any) -> None:  # subclasses are dataclasses, which generate their own
         raise NotImplementedError
 
     def __init_subclass__(cls) -> None:
@@ -50,7 +50,7 @@ class Labels:
         cls.__doc__ = "\n".join([f"{(cls.__doc__ or '').rstrip()}\n", *lines])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        # One take; without this NumPy would make an object of every label.
+        # One `take`; otherwise NumPy would make an object of every label.
         return np.asarray(np.take(np.asarray(self.words), np.asarray(self.code)), dtype)
 
     def __str__(self) -> str:
@@ -103,7 +103,7 @@ class Labels:
 
     @classmethod
     def code_of(cls, word: str) -> int:
-        """The integer that stands for a word; ValueError names the words there are."""
+        """The integer code of a word; ValueError lists the valid words."""
         if word not in cls.words:
             raise ValueError(f"{word!r} is not a {cls.__name__}; the words are {', '.join(cls.words)}")
         return cls.words.index(word)
@@ -112,7 +112,7 @@ class Labels:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, repr=False)
 class Status(Labels):
-    """How the variance iteration from q0 ended; fixed points are looked for up to q = 1e16, and `diverges` is past it.
+    """How the variance iteration from q0 ended; fixed points are searched up to q = 1e16, beyond which it `diverges`.
 
     >>> Status.CONVERGED, str(Status.ZERO)
     (Status(converged), 'zero')
@@ -121,29 +121,29 @@ class Status(Labels):
     code: Any
     CONVERGED = Member("q* is a number and is reached from q0")
     ZERO = Member("q* = 0 is reached; c* is 0/0 there, and chi_1, chi_q are limits as q -> 0")
-    SCALE_INVARIANT = Member("every q is a fixed point, q0 as well")
+    SCALE_INVARIANT = Member("every q is a fixed point, q0 included")
     DIVERGES = Member("q grows without bound from q0")
-    CYCLES = Member("q stays bounded and settles nowhere")
-    NOT_CONVERGED = Member("the budget of iterations was spent")
+    CYCLES = Member("q stays bounded but does not converge")
+    NOT_CONVERGED = Member("the iteration budget ran out")
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, repr=False)
 class Phase(Labels):
-    """What becomes of two nearly equal inputs, by chi_1 at the fixed point."""
+    """Whether two nearly equal inputs converge or separate, by chi_1 at the fixed point."""
 
     code: Any
     ORDERED = Member("chi_1 < 1: nearly equal inputs converge, gradients shrink")
     CRITICAL = Member("chi_1 = 1 within its own error: the edge of chaos")
     CHAOTIC = Member("chi_1 > 1: nearly equal inputs separate, gradients grow")
-    UNBOUNDED = Member("there is no fixed point, as q diverges")
-    UNDEFINED = Member("no phase can be told: q settles nowhere, or the error of chi_1 is too large")
+    UNBOUNDED = Member("no fixed point: q diverges")
+    UNDEFINED = Member("the phase is unknown: q does not converge, or the error of chi_1 is too large")
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, repr=False)
 class CriticalStatus(Labels):
-    """Whether a critical point exists, and of which kind it is."""
+    """Whether a critical point exists, and of what kind."""
 
     code: Any
     FOUND = Member("chi_1 = 1 at a fixed point q* > 0")
@@ -158,7 +158,7 @@ class GrowthLaw(Labels):
     """How the variance grows with depth."""
 
     code: Any
-    BOUNDED = Member("it does not: a fixed point is reached")
+    BOUNDED = Member("no growth: a fixed point is reached")
     POWER = Member("as a power of the depth")
     EXPONENTIAL = Member("by a constant factor per block")
     SUPEREXPONENTIAL = Member("by a factor that itself grows")

@@ -1,4 +1,4 @@
-"""The one table of public names: where each lives, and where it used to be found."""
+"""The one table of public names: where each lives now, and where it lived before."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ DECLARED = {
     "training.sweep": ("Sweep",),
     "training.train": ("train",),
 }
-"""Module: what it gives to the public face. A new public name is one word here."""
+"""Module: its public names. A new public name is one word here."""
 
 FLAT = {name: module for module, names in DECLARED.items() for name in names}
 """Public name: its module."""
 
 ALIASES = {"LeafDiagram": "PhaseDiagram"}
-"""Names that users have for what is now called otherwise."""
+"""Former names of what has since been renamed."""
 
 ROOMS = (
     "interface",
@@ -87,16 +87,16 @@ FORMER = {
         "compare_init": "advice.compare_init",
     },
 }
-"""Names that users found in another room: {former room: {name: its module}}."""
+"""Names that used to live in another room: {former room: {name: its module}}."""
 
 
 def look_up(name: str, table: dict[str, str]) -> Any:
-    """The object that a table of modules says."""
+    """The object that a table of modules points to."""
     return getattr(import_module(f"meanfield.{table[name]}"), name)
 
 
 class PublicNames:
-    """The public names as attributes, each loading its module when it is first asked for, as `mf` in an example.
+    """The public names as attributes, each importing its module on first use, like `mf` in the examples.
 
     >>> PublicNames().InputError.__name__
     'InputError'
@@ -109,14 +109,14 @@ class PublicNames:
 
 
 def load_blocks() -> None:
-    """Import every module of blocks that has a public name, so that its classes are known by theirs."""
+    """Import every module of blocks with a public name, so that block classes can be found by name."""
     for module in DECLARED:
         if module.startswith("blocks."):
             import_module(f"meanfield.{module}")
 
 
 def former(room: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a room that others have left: it still finds them."""
+    """The `__getattr__` of a room from which names have moved: it still finds them."""
 
     def __getattr__(name: str) -> Any:
         if name in FORMER[room]:

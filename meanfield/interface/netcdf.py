@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def variable(name: str, value: Any, axes: tuple[str, ...]) -> xarray.Variable:
-    """A quantity's values over the first of `axes`, with what `QUANTITIES` says of it.
+    """A quantity's values over the first of `axes`, with its entry in `QUANTITIES`.
 
-    Labels are flags whose meanings are in the comment; truths are bytes, as NetCDF has none.
+    Labels become flags, their meanings in the comment; booleans become bytes, as NetCDF has no boolean type.
     """
     import xarray
 
@@ -34,7 +34,7 @@ def variable(name: str, value: Any, axes: tuple[str, ...]) -> xarray.Variable:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """The NetCDF attributes of a quantity; none where it is a leaf that only its block knows."""
+    """The NetCDF attributes of a quantity; none for a leaf that is not in `QUANTITIES`."""
     known = QUANTITIES.get(name)
     return {} if known is None else {"long_name": known.long_name, "units": known.units}
 
@@ -46,14 +46,14 @@ def _flags(labels: Labels) -> dict[str, Any]:
 
 
 def write(dataset: xarray.Dataset, path: str | Path) -> Path:
-    """A dataset as a NetCDF file (.nc); InputError where that cannot be written."""
+    """Write a dataset to a NetCDF file (.nc); InputError if it cannot be written."""
     target = path_to_write("path", path)
     dataset.to_netcdf(target, engine="scipy")
     return target
 
 
 def read(path: str | Path, needed: Mapping[str, object]) -> xarray.Dataset:
-    """A NetCDF file in memory; InputError where there is none, or it lacks one of the `needed` variables."""
+    """A NetCDF file read into memory; InputError if it is missing or lacks one of the `needed` variables."""
     import xarray
 
     try:

@@ -1,4 +1,4 @@
-"""The types of a number that may be many, or be traced: what the fields of blocks and results hold."""
+"""Types for scalar-or-array fields of blocks and results, which may also be traced."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 Numbers: TypeAlias = jax.Array | np.ndarray
-"""What is returned, a scalar or an array: NumPy's float64 from the host, JAX's under a trace."""
+"""A result, scalar or array: NumPy float64 on the host, a JAX array under a trace."""
 
 Scalar: TypeAlias = float | np.floating | np.ndarray | jax.Array
-"""What is given, one number for each case computed: a float as it was typed, or `Numbers`; on a grid, an array."""
+"""An argument, one number per case computed: a plain float, or `Numbers`; on a grid, an array."""

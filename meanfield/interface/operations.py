@@ -1,7 +1,7 @@
-"""What NumPy does for each elementary operation of JAX; see `evaluation`.
+"""The NumPy version of each elementary JAX operation; see `evaluation`.
 
-Each entry takes an operation's parameters once and returns what is done to its operands every time. NumPy's floating
-point is IEEE as XLA's is; elementary functions differ in the last digit.
+Each entry takes an operation's parameters once and returns the function to apply to its operands. NumPy's floating
+point is IEEE, like XLA's; elementary functions may differ in the last digit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Act = Callable[..., Any]
 
 
 def _special(name: str) -> Act:
-    """A function of SciPy's, imported where it is used."""
+    """A SciPy function, imported on first use."""
 
     def act(*values: Any) -> Any:
         from scipy import special
@@ -65,7 +65,7 @@ def _reduction(reduce: Callable[..., Any]) -> Callable[[dict, Any], Act]:
 
 
 def _reduced(reduce: Callable[..., Any], axes: tuple[int, ...], x: Any) -> Any:
-    # NumPy adds what is contiguous pairwise, so that rounding does not grow with the count.
+    # NumPy sums contiguous data pairwise, so that rounding does not grow with the count.
     return reduce(x, axis=axes)
 
 
@@ -131,7 +131,7 @@ def _dynamic_update_slice(params: dict, eqn: Any) -> Act:
 
 
 def _window(shape: tuple[int, ...], starts: Any, sizes: tuple[int, ...]) -> tuple[slice, ...]:
-    # A window that would reach over the end is moved inside.
+    # A window that would overrun the end is moved inside.
     first = [min(max(int(s), 0), n - size) for s, n, size in zip(starts, shape, sizes, strict=True)]
     return tuple(slice(s, s + size) for s, size in zip(first, sizes, strict=True))
 
@@ -188,7 +188,7 @@ def _gather(params: dict, eqn: Any) -> Act:
     batch = [axis for axis in range(ndim) if axis not in offsets]
 
     def spread(values: Any, axes: list[int]) -> Any:
-        """An array over some axes of the result."""
+        """An array broadcast along some axes of the result."""
         shape = [1] * ndim
         for axis, size in zip(axes, np.shape(values), strict=True):
             shape[axis] = size
@@ -221,7 +221,7 @@ def _gather(params: dict, eqn: Any) -> Act:
 
 
 def _callback(params: dict, eqn: Any) -> Act:
-    # Called as it is: no array becomes one of JAX's on the way.
+    # Called directly, so that no array is converted to JAX on the way.
     return params["callback"]
 
 

@@ -1,4 +1,4 @@
-"""Files that a call is going to write: what is wrong with a path is found before anything is computed."""
+"""Output files: a bad path is found before anything is computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NETCDF = (".nc",)
 
 
 def path_to_write(name: str, path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> Path:
-    """The path, once it is known that a file of that name can be written there.
+    """The path, once a file of that name is known to be writable there.
 
     Raises `InputError` where the suffix is not one of `suffixes` (of any, if there are none), the folder does not
     exist (none is created) or cannot be written, or the path is a folder. An existing file is left as it is.
@@ -22,7 +22,7 @@ def path_to_write(name: str, path: str | os.PathLike[str], suffixes: Sequence[st
     """
     target, folder = Path(path), str(Path(path).parent)
     typed = shown(name, str(path))
-    # os.path answers where Path would raise (a name too long, a null byte); _try then says what is wrong.
+    # os.path answers where Path would raise (a name too long, a null byte); _try then reports the problem.
     if os.path.isdir(target):
         raise InputError(f"{typed} is a folder; name a file in it, such as {target / 'out'}{(*suffixes, '')[0]}")
     if suffixes and target.suffix.lower() not in suffixes:
@@ -36,7 +36,7 @@ def path_to_write(name: str, path: str | os.PathLike[str], suffixes: Sequence[st
 
 
 def _try(typed: str, target: Path) -> None:
-    # Permission bits do not tell about read-only disks, full names or root; opening the file does.
+    # Permission bits miss read-only disks, overlong names and root; opening the file does not.
     try:
         if os.path.exists(target):
             target.open("ab").close()

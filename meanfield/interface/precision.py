@@ -29,7 +29,7 @@ def is_traced(tree: Any) -> bool:
 def cast(tree: T, dtype: Any) -> T:
     """Every numeric leaf as an array of one dtype, so that ints, floats and arrays compile once.
 
-    Arrays of truths and of codes (int8, uint32) are neither and stay what they are.
+    Arrays of booleans and of codes (int8, uint32) keep their dtype.
     """
 
     def one(leaf: Any) -> Any:
@@ -56,11 +56,11 @@ def host_float64(compute: Any = None, *, static: tuple[str, ...] = (), compiled:
     """Decorate a function of pytrees: on the host it runs in float64 and returns NumPy; traced it follows its
     arguments.
 
-    On the host it is compiled, or else carried out by NumPy without compiling (`evaluation`), which is what a single
-    answer asks for. Traced it is one program inside the caller's: differentiated eagerly, it is compiled whole.
-    A float64 JAX array outside the scope would turn float32 at the caller's first `1 - c`; hence NumPy. The caller's
-    global precision flag is neither needed nor changed. The keyword arguments named in `static` are compiled in.
-    Where the default device has no good float64 (TPU, Metal) host calls run on the CPU.
+    On the host it is either compiled or run by NumPy without compiling (`evaluation`), which suits a single answer.
+    Traced, it is one program inside the caller's; differentiated eagerly, it is compiled as a whole. A float64 JAX
+    array outside the scope would turn float32 at the caller's first `1 - c`; hence NumPy. The caller's global precision
+    flag is neither needed nor changed. The keyword arguments named in `static` are static. Where the default
+    device has no good float64 (TPU, Metal) host calls run on the CPU.
     """
     if compute is None:
         return partial(host_float64, static=static, compiled=compiled)
@@ -80,7 +80,7 @@ def host_float64(compute: Any = None, *, static: tuple[str, ...] = (), compiled:
 
 
 def following(args: T) -> T:
-    """Arguments of which some are traced, all in the dtype that these have; float32 where it is a shorter one."""
+    """Partly traced arguments, all cast to the dtype of the traced ones; float32 if that is shorter."""
     dtypes = [leaf.dtype for leaf in jax.tree.leaves(args) if isinstance(leaf, core.Tracer)]
     floats = [d for d in dtypes if jnp.issubdtype(d, jnp.floating)]
     dtype = jnp.result_type(*floats) if floats else jnp.zeros(()).dtype
@@ -89,11 +89,11 @@ def following(args: T) -> T:
 
 
 def in_float64(compute: F) -> F:
-    """Decorate a function that is called from the host: what it does with JAX is in float64."""
+    """Decorate a function that is called from the host: its JAX work runs in float64."""
 
     @wraps(compute)
     def wrapper(*args: Any, **options: Any) -> Any:
-        # Inside somebody else's jit, concrete values are evaluated all the same.
+        # Inside a caller's jit, concrete values are still evaluated.
         inside = isinstance(jax.device_put(np.float32(0.0)), core.Tracer)
         outside = jax.ensure_compile_time_eval() if inside else nullcontext()
         with outside, jax.enable_x64(True), _float64_device():
@@ -103,7 +103,7 @@ def in_float64(compute: F) -> F:
 
 
 def local_devices() -> list:
-    """This process's devices that compute in float64: its CPU's where the accelerator has no good float64."""
+    """This process's devices that compute in float64: the CPU if the accelerator has no good float64."""
     return jax.local_devices(backend=None if jax.default_backend() in ("cpu", "gpu") else "cpu")
 
 

@@ -1,4 +1,4 @@
-"""A progress bar on standard error for long work, with the time left; silent where that is no terminal."""
+"""A progress bar on standard error for long work, with the time left; silent if that is not a terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bar(total: float, description: str, progress: bool | None = None) -> Iterato
         rich_progress.TextColumn("left"),
         rich_progress.TimeRemainingColumn(),
     )
-    # The estimate looks back over minutes, since work that compiles first stands still for a while.
+    # Estimate over minutes: work that compiles first stands still for a while.
     shown = rich_progress.Progress(
         *columns, console=Console(stderr=True), speed_estimate_period=300, transient=progress is None
     )

@@ -1,4 +1,4 @@
-"""What each quantity is called: its symbol in a figure, its units and its name in a file; declared here alone."""
+"""Symbol, units and long name of each quantity, for figures and files; declared here alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUANTITIES = {
     "c_star": Quantity("$c^*$", "correlation of two inputs at the fixed point"),
     "one_minus_c_star": Quantity("$1 - c^*$", "one minus the correlation at the fixed point"),
     "chi_1": Quantity(r"$\chi_1$", "perpendicular susceptibility: slope of the correlation map at c = 1"),
-    "chi_1_minus_1": Quantity(r"$\chi_1 - 1$", "perpendicular susceptibility less 1"),
+    "chi_1_minus_1": Quantity(r"$\chi_1 - 1$", "perpendicular susceptibility minus 1"),
     "chi_c": Quantity(r"$\chi_c$", "slope of the correlation map at c*"),
     "chi_q": Quantity(r"$\chi_q$", "parallel susceptibility: slope of the variance map at q*"),
     "xi_c": Quantity(r"$\xi_c$", "depth scale of the correlation, -1/ln chi_c", "layers"),
@@ -39,7 +39,7 @@ QUANTITIES = {
 
 
 def symbol(name: str) -> str:
-    """The symbol of a quantity; a leaf that is none is called by its path.
+    """The symbol of a quantity; any other leaf is labelled by its path.
 
     >>> symbol("sigma_w"), symbol("rate")
     ('$\\\\sigma_w$', 'rate')

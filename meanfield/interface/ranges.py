@@ -14,7 +14,7 @@ from .arguments import sigma, whole
 def values_of(name: str, given: Any, geometric: bool = False) -> np.ndarray:
     """The values of a range: (lo, hi, n) with an integer n is n points, both ends included; anything else is values.
 
-    Evenly spaced, geometrically where asked. InputError names the argument.
+    Evenly spaced, or geometrically if requested. InputError names the argument.
 
     >>> values_of("sigma_w", (1.0, 2.0, 3)).tolist()
     [1.0, 1.5, 2.0]
@@ -60,7 +60,7 @@ def sigma_values(name: str, given: Any) -> tuple[float, ...]:
     (1.0, 2.0)
     """
     values = sigma(name, values_of(name, given)).tolist()
-    # Twelve digits turn a range's 1.7000000000000002 into what a reader would write; given values stay as they are.
+    # Twelve digits turn a range's 1.7000000000000002 into 1.7; explicit values stay as given.
     return tuple(sorted({float(f"{value:.12g}") for value in values} if is_range(given) else set(values)))
 
 

@@ -14,7 +14,7 @@ from .precision import is_traced
 
 
 def show(value: Any) -> str:
-    """One value in a few characters: a number to ten digits, an array by its shape and range."""
+    """A value in a few characters: a number to ten digits, an array as its shape and range."""
     if isinstance(value, Labels):
         return str(value) if value.shape == () else f"{type(value).__name__} {list(value.shape)}"
     if isinstance(value, (np.ndarray, np.generic, jax.Array)) and not is_traced(value):
@@ -33,7 +33,7 @@ def _show_array(array: np.ndarray) -> str:
 
 
 class Result:
-    """A frozen dataclass that prints one field a line."""
+    """A frozen dataclass printed one field per line."""
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, shown value) of every field."""
