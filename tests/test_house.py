@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import meanfield
-from meanfield.interface.names import ROOMS
+from meanfield.interface.names import FLAT, ROOMS
 
 HOUSE = Path(meanfield.__file__).parent
 TESTS = Path(__file__).parent
@@ -212,7 +212,7 @@ def test_rooms_not_drawers(path):
 
 
 def test_rooms_have_other_names_than_functions():
-    assert not set(ROOMS) & set(meanfield.interface.names.FLAT)
+    assert not set(ROOMS) & set(FLAT)
     assert {path.relative_to(HOUSE).parts[0] for path in FILES if path.parent != HOUSE} == set(ROOMS)
 
 

@@ -1,5 +1,5 @@
-"""What maps a `Kernel` to a `Kernel`: the layers of a network at infinite width, and what composes them.
+"""Maps from `Kernel` to `Kernel`: the layers of a network at infinite width, and their compositions.
 
-Each block is data plus one map; what they have in common is in `block`. Nothing here knows of fixed points or of any
-other quantity of a block.
+Each block is data plus one map; `block` has what they share. Nothing here knows of fixed points or any other quantity
+of a block.
 """

@@ -1,4 +1,4 @@
-"""The activations of a block, and the block with others in their place."""
+"""The activations of a block, and replacing them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def with_activations(block: Block, activations: Sequence[Activation]) -> Block:
 
 
 def sampled_block(block: Block) -> Block:
-    """The block as a single input sees it: each activation replaced by samples, so that one program serves all."""
+    """The block for a single input: each activation replaced by samples, so that one program serves all."""
     if has_trait(block, "couples_members"):
-        # Members of an input are pairs.
+        # Members of an input form pairs.
         return block
     dtype = jnp.result_type(float, *jax.tree.leaves(block))
     return _replaced(block, lambda phi: sampled(phi, dtype))
 
 
 def hosted_block(block: Block, rough: bool = False) -> Block:
-    """The block with activations whose moments NumPy answers; see `gaussian.host_activation`.
+    """The block with activations whose moments NumPy computes; see `gaussian.host_activation`.
 
-    One that couples members stays as it is, since there activations act on what is not Gaussian.
+    A block that couples members is unchanged, since its activations act on non-Gaussian pre-activations.
     """
     if has_trait(block, "couples_members"):
         return block

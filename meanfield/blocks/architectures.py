@@ -1,4 +1,4 @@
-"""Architectures by name: the blocks that papers and the command line speak of, around any activation."""
+"""Architectures by name: the blocks of the papers and the command line, with any activation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from ..gaussian.activation import Activation
     from .block import Block
 
-# The blocks are looked up by their public names when they are asked for: the command line reads this table to print
-# its help, without JAX.
+# Blocks are looked up by public name on use, because the command line reads this table to print its help without JAX.
 ARCHITECTURES: dict[str, Callable[[Any, Any], Block]] = {
     "mlp": lambda mf, phi: mf.MLP(phi, 1.0),
     "residual": lambda mf, phi: mf.Residual(mf.MLP(phi, 1.0)),
@@ -25,14 +24,14 @@ ARCHITECTURES: dict[str, Callable[[Any, Any], Block]] = {
     "conv": lambda mf, phi: mf.Activate(phi) >> mf.Conv("uniform"),
     "glu": lambda mf, phi: mf.GLU(phi) >> mf.Dense(),
 }
-"""Block by name, of an activation; every leaf starts at a plain value and is set with `mf.with_leaf`."""
+"""Constructors by name, taking an activation; every leaf has a default and is set with `mf.with_leaf`."""
 
 
 def architecture(name: str, phi: str | Callable | Activation, **leaves: Any) -> Block:
     """The block of a named architecture around an activation, with leaves set by name.
 
-    The names are those of `ARCHITECTURES`: "mlp", "residual", "dropout", "conv", ... InputError for another name, which
-    lists them, or a leaf that the block does not have.
+    The names are those of `ARCHITECTURES`: "mlp", "residual", "dropout", "conv", ... InputError for an unknown name
+    (listing the known ones) or an unknown leaf.
 
     >>> architecture("dropout", "tanh", rate=0.2, sigma_w=1.5).blocks[1:]
     (Dropout(rate=0.2), Dense(sigma_w=1.5, sigma_b=0.0))

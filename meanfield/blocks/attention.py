@@ -1,4 +1,4 @@
-"""Self-attention where the logits vanish: every token sees the mean of all."""
+"""Self-attention with vanishing logits: every token sees the mean of all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .kernel import Kernel
 class Attention(Block):
     """Uniform self-attention, the limit of small query-key weights: x_i -> V mean_j x_j (Noci et al. 2022).
 
-    tokens  : n, their number, structure
+    tokens  : n, the number of tokens (static)
     sigma_v : V ~ N(0, sigma_v^2 / fan_in)
 
     From variance q and covariance p between tokens, every variance and covariance becomes

@@ -1,4 +1,4 @@
-"""An activation of a normalized batch: its pre-activations lie on a sphere, and are not Gaussian (Yang et al. 2019)."""
+"""An activation after batch normalization: pre-activations lie on a sphere and are not Gaussian (Yang et al. 2019)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     """Moments of an activation of the members z_i of a batch on its sphere: z = gamma sqrt(B) zhat, |zhat| = 1.
 
     mean, second, cross : E[phi(z_i)], E[phi(z_i)^2], E[phi(z_i) phi(z_j)]
-    tangent             : the factor of a gap behind the linear layer, times that layer's centred variance
+    tangent             : the factor of a gap after the linear layer, times that layer's centred variance
     """
 
     mean: Array
@@ -40,7 +40,7 @@ def batch_moments(phi: Activation, gamma_var: Array, size: int) -> Batch:
     reach = jnp.sqrt(gamma_var * size * (1 - 1 / size))
     kinks = phi.kink_array(gamma_var.dtype)
     k = -1 / (size - 1)
-    # Seen along the radius, z_j is z_i turned by arccos k.
+    # At a given radius, z_j is z_i rotated by arccos k.
     turn = np.arccos(k)
     levels = jnp.clip(kinks[None, :] / (reach * rho[:, None]), -1.0, 1.0)
     at = jnp.arccos(levels)
@@ -83,7 +83,7 @@ def _radial_rule(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def on_sphere(phi: Activation, kernel: Kernel) -> Kernel:
-    """The kernel after an activation of a normalized batch; a finite pair of batches is not known and gets NaN."""
+    """The kernel after an activation of a normalized batch; NaN for two batches at a finite distance."""
     size = kernel.batch_size_on_sphere
     at = batch_moments(phi, kernel.q1, size)
     none = jnp.full_like(at.second, jnp.nan)

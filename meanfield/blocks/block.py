@@ -1,4 +1,4 @@
-"""Blocks: pytrees that map a `Kernel` to a `Kernel`. An architecture is one; all else is a function of it."""
+"""Blocks: pytrees that map a `Kernel` to a `Kernel`. An architecture is one, a quantity a function of one."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _FORMER_TRAITS = {"fresh": "independent_weights", "noisy": "per_input_noise", "c
 
 
 class Block:
-    """What every block is: a frozen pytree with `__call__(kernel) -> kernel`; `a >> b` is b after a.
+    """Base class of blocks: a frozen pytree with `__call__(kernel) -> kernel`; `a >> b` is b after a.
 
-    A block of your own is a registered dataclass that inherits this, with its hyperparameters as fields. What others
-    must know of it, as class attributes:
+    A block of your own is a registered dataclass that inherits from this, with its hyperparameters as fields. Its
+    traits are class attributes:
 
     independent_weights : its output passes through its own random weights, so that it is independent of its input
     per_input_noise     : it separates identical inputs
@@ -79,10 +79,10 @@ def sub_blocks(part: Any) -> Iterator[Block]:
 
 
 class Pointwise(Block):
-    """A block that acts on each channel, position and member alone: what it does to one pair, `pair`, says it all."""
+    """A block that acts on each channel, position and member separately, defined by its action on one pair, `pair`."""
 
     def pair(self, kernel: Kernel) -> Kernel:
-        """The kernel after the block of a Gaussian pair: scalar arrays, and no members to look after."""
+        """The kernel after the block, for a Gaussian pair of scalars without members."""
         raise NotImplementedError
 
     def __call__(self, kernel: Kernel) -> Kernel:
@@ -141,7 +141,7 @@ class Activate(Pointwise):
 
 
 def as_activation(phi: Any) -> Any:
-    """`activation` of what a user may type; what a pytree may hold instead passes."""
+    """`activation` of a user's argument; placeholders of pytree operations pass through."""
     typed = isinstance(phi, str) or (callable(phi) and not isinstance(phi, (Activation, type)))
     return activation(phi) if typed else phi
 
@@ -151,8 +151,8 @@ def as_activation(phi: Any) -> Any:
 class Dense(Block):
     """A fully connected layer, W ~ N(0, sigma_w^2 / fan_in), b ~ N(0, sigma_b^2): q -> sigma_w^2 q + sigma_b^2.
 
-    The gap is scaled; where the two lengths differ, the bias adds the cross term of independent kernels, in a form
-    in which nothing cancels.
+    The gap is scaled; where the two lengths differ, the bias adds the cross term of independent kernels, computed
+    without cancellation.
 
     >>> float(Dense(2.0, 1.0)(Kernel.single(jnp.float32(3.0))).q1)
     13.0
@@ -167,7 +167,7 @@ class Dense(Block):
 
 
 def biased(kernel: Kernel, sigma_b: Any) -> Kernel:
-    """The kernel behind random weights and a bias: Gaussian, of no mean over the channels."""
+    """The kernel after random weights and a bias: Gaussian, with zero mean over the channels."""
     b_var = jnp.square(sigma_b)
     a1, a2, gap = kernel.q1, kernel.q2, kernel.gap
     if gap is not None and not kernel.equal:
@@ -188,7 +188,7 @@ def _cross(a1: Array, a2: Array, b: Array) -> Array:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Serial(Block):
-    """Blocks one after the other; `a >> b` makes one."""
+    """Blocks in series; `a >> b` makes one."""
 
     blocks: tuple[Block, ...]
 
@@ -218,7 +218,7 @@ def MLP(phi: str | Callable | Activation, sigma_w: Scalar, sigma_b: Scalar = 0.0
 
 
 def sampled_block(block: Block) -> Block:
-    """The block as a single input sees it: activations by samples of them, which one program serves (see `sampled`)."""
+    """The block for a single input: each activation replaced by samples (see `sampled`)."""
     if has_trait(block, "couples_members"):
         # Members of an input are pairs.
         return block

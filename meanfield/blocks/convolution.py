@@ -24,8 +24,8 @@ from .kernel import Kernel, root
 class Convolution(Block):
     """A convolution with circular padding: q(x) -> sigma_w^2 sum_k v_k q(x + k) + sigma_b^2 (Xiao et al. 2018).
 
-    profile : the variance profile v of the filter, weights >= 0 that sum to 1, an array of as many axes as there are
-              positions; its centre is the entry size // 2
+    profile : the variance profile v of the filter, weights >= 0 that sum to 1, one axis per spatial axis; its
+              centre is the entry size // 2
     A kernel of scalars is the translation-invariant case, in which the layer acts as a `Dense`. `mf.Conv` makes one.
     """
 
@@ -43,7 +43,7 @@ class Convolution(Block):
 def Conv(
     profile: str | Sequence[float] | np.ndarray, sigma_w: Scalar = 1.0, sigma_b: Scalar = 0.0, size: int = 3
 ) -> Convolution:
-    """A convolution layer by its variance profile: "delta", "uniform", or an array of weights, scaled to sum 1.
+    """A convolution layer by its variance profile: "delta", "uniform", or an array of weights, normalized to sum 1.
 
     `size` is the length of a named profile. InputError for an unknown name, a negative or empty profile, an illegal
     sigma.
@@ -64,7 +64,7 @@ def Conv(
 
 
 def _averaged(kernel: Kernel, profile: Array) -> Kernel:
-    """The direct sum of the shifted kernels under the weights of the profile."""
+    """The sum of the shifted kernels, weighted by the profile."""
     axes = tuple(range(profile.ndim))
     if jnp.ndim(kernel.q1) != profile.ndim:
         raise InputError(f"profile: it has {profile.ndim} axes, the kernel's positions have {jnp.ndim(kernel.q1)}")
@@ -77,7 +77,7 @@ def _averaged(kernel: Kernel, profile: Array) -> Kernel:
     parts = [shifted(place) for place in places]
     weights = [profile[place] for place in places]
     mean = jax.tree.map(lambda *values: sum(w * v for w, v in zip(weights, values, strict=True)), *parts)
-    # The channels' means differ from place to place; what follows has none.
+    # Channel means differ between positions; after the weights there are none.
     if kernel.gap is None or kernel.equal:
         return mean
     return mean.replace(gap=mean.gap + _lengths_apart(parts, weights))

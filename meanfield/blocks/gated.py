@@ -35,7 +35,7 @@ class GLU(Pointwise):
         gate = Activate(self.phi).pair(kernel)
         gap, length = None, kernel.length
         if kernel.gap is not None:
-            # The gap of a product of covariances, without a difference; to first order q12 is the length.
+            # The gap of a product of covariances, without a subtraction; to first order q12 is the length.
             q12 = length if kernel.infinitesimal else length - kernel.gap
             gap = gate.length * kernel.gap + gate.gap * q12
         none = jnp.zeros_like(gate.q1)

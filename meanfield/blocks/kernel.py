@@ -1,4 +1,4 @@
-"""`Kernel`: the second moments of a pair of inputs, as a layer hands them to the next."""
+"""`Kernel`: the second moments of a pair of inputs, passed from layer to layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jax import Array
 
 from ..errors import InputError
 
-# What blocks of the first version's users may ask of a kernel.
+# Names of the first version that a user's block may still use.
 _FORMER = {
     "within": "gap_within",
     "across": "gap_across",
@@ -26,8 +26,9 @@ _FORMER = {
 class Kernel:
     """Variances q1, q2 of a pair's pre-activations and their gap = sqrt(q1 q2) - q12 = sqrt(q1 q2) (1 - c).
 
-    The gap is carried, not the covariance, so that 1 - c keeps its digits down to 1e-16 and below: an affine layer
-    scales it, and no layer has to subtract to find it. Scalars, or arrays of one shape: positions of a convolution.
+    The gap is carried instead of the covariance, so that 1 - c keeps its digits down to 1e-16 and below: an affine
+    layer scales it, and no layer computes it by subtraction. Scalars, or arrays of one shape: positions of a
+    convolution.
 
     gap None       : a single input; blocks map q1 alone
     error          : a bound on q1's absolute error from quadrature in the last block
@@ -39,7 +40,7 @@ class Kernel:
     infinitesimal  : (static) the pair is at distance zero and `gap` is a tangent, the first order of a gap, which every
                      block maps linearly. Its factor through a block is chi, the perpendicular susceptibility.
                      `gap_across` is then the tangent of gap_across - gap_within.
-    gaussian       : (static) whether the pre-activations are Gaussian, which an activation must know
+    gaussian       : (static) whether the pre-activations are Gaussian, as an activation requires
     batch_size_on_sphere : (static) the batch size where a batch's pre-activations lie on a sphere, else 0
     """
 
@@ -58,7 +59,7 @@ class Kernel:
 
     @classmethod
     def single(cls, q: Array) -> Kernel:
-        """One input of variance q, without a companion."""
+        """One input of variance q, without a partner."""
         return cls(q, q, None, jnp.zeros_like(q), equal=True)
 
     @classmethod
@@ -68,7 +69,7 @@ class Kernel:
 
     @classmethod
     def coincident(cls, q: Array) -> Kernel:
-        """Two inputs that coincide, with a unit tangent: a block maps it to chi."""
+        """Two coinciding inputs with a unit tangent, which a block maps to chi."""
         return cls(q, q, jnp.ones_like(q), jnp.zeros_like(q), equal=True, infinitesimal=True)
 
     @property
@@ -92,7 +93,7 @@ class Kernel:
         return getattr(self, _FORMER[name])
 
     def as_arrays(self) -> Kernel:
-        """The same, every field an array of the shape and dtype of q1: what a loop can carry."""
+        """The same kernel with every field an array of the shape and dtype of q1, so that a loop can carry it."""
         like = jnp.asarray(self.q1)
         return jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a, like.dtype), like.shape), self)
 
@@ -107,7 +108,7 @@ class Kernel:
         var1, var2, cross = jnp.square(s1), jnp.square(s2), s1 * s2
         gap = self.gap
         if self.infinitesimal:
-            # Weights of 0 leave nothing of an infinite slope.
+            # Zero weights remove an infinite slope.
             gap = jnp.where(jnp.isinf(gap) & (cross == 0), 0.0, gap)
         return self.replace(
             q1=var1 * self.q1,
@@ -121,10 +122,10 @@ class Kernel:
         )
 
     def add(self, other: Kernel) -> Kernel:
-        """The kernel of x + y, x and y independent but for their channel means.
+        """The kernel of x + y, with x and y independent except for their channel means.
 
         gap_x + gap_y, and a third term that is positive where the lengths of the two inputs differ; nothing cancels
-        but, where both have means and the lengths differ, the means' share.
+        except the contribution of the means, where both have means and the lengths differ.
         """
         both = not (self.gaussian or other.gaussian)
         gap = None if self.gap is None else self.gap + other.gap
@@ -155,7 +156,7 @@ class Kernel:
     def with_noise(self, n1: Array, n2: Array, tangent: Any = 1.0) -> Kernel:
         """The kernel of x plus noise of variances n1, n2, independent between the inputs, their members and channels.
 
-        A gradient sees one draw of the noise: a tangent is multiplied by `tangent` and by nothing else.
+        A gradient sees one draw of the noise: a tangent is only multiplied by `tangent`.
         """
         gap = self.gap
         if self.infinitesimal:
@@ -176,19 +177,19 @@ def _pair(kernel: Kernel) -> tuple[Array, Array, Array]:
 
 
 def root(x: Array) -> Array:
-    """sqrt(x) with the derivative 0 at 0, for terms that vanish there faster than a square root."""
+    """sqrt(x) with derivative 0 at 0, for terms that vanish there faster than a square root."""
     return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
 
 
 def orthogonal_gap(a1: Array, a2: Array, a: Array, b1: Array, b2: Array, b: Array) -> Array:
-    """The gap of the sum of two orthogonal parts of variances a1, a2 and b1, b2 and gaps a and b."""
+    """The gap of the sum of two orthogonal parts with variances a1, a2 and b1, b2 and gaps a and b."""
     below = root((a1 + b1) * (a2 + b2)) + root(a1 * a2) + root(b1 * b2)
     distance = root(a1) * root(b2) - root(a2) * root(b1)
     return a + b + distance**2 / jnp.where(below > 0, below, 1.0)
 
 
 def _share_of_means(q1: Array, q2: Array, m1: Array, m2: Array) -> Array:
-    """What the means add to the gap of the centred parts, within variances q1, q2."""
+    """The means' contribution to the gap beyond the centred parts', at variances q1, q2."""
     means = jnp.abs(m1 * m2) - m1 * m2
     return orthogonal_gap(q1 - m1**2, q2 - m2**2, jnp.zeros_like(q1), m1**2, m2**2, means)
 

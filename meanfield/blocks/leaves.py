@@ -1,4 +1,4 @@
-"""Leaves of a block by path: what they are called, reading and setting them, and a block as JSON."""
+"""Leaves of a block by path: listing, reading and setting them, and blocks as JSON."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def leaf_paths(block: Block) -> list[str]:
 
 
 def leaf(block: Block, path: Path) -> Any:
-    """The value of a leaf by path: "blocks.1.sigma_w", or the end of a path, "sigma_w"; or by a getter.
+    """The value of a leaf, by path ("blocks.1.sigma_w", or just its end, "sigma_w") or by a getter.
 
-    InputError where there is none, or where several that differ end so.
+    InputError if no leaf matches, or if several that differ match.
 
     >>> import meanfield as mf
     >>> leaf(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3), "sigma_b")
@@ -50,11 +50,11 @@ def leaf(block: Block, path: Path) -> Any:
 
 
 def with_leaf(block: Block, path: Path, value: Any) -> Block:
-    """The block with a leaf set to a value: every leaf whose path is `path` or ends with it, or what a getter returns.
+    """The block with a leaf set to a value: every leaf whose path is or ends with `path`, or those a getter returns.
 
-    "sigma_w" sets that of every Dense and Conv, "blocks.1.sigma_w" one. The kinks of a named activation follow its
-    parameters, and those of an expression where the value is not traced. InputError where there is no such leaf, or a
-    block refuses the value.
+    "sigma_w" sets it in every Dense and Conv, "blocks.1.sigma_w" in one. The kinks of a named activation follow its
+    parameters, and so do those of an expression if the value is not traced. InputError if there is no such leaf or a
+    block rejects the value.
 
     >>> import meanfield as mf
     >>> with_leaf(mf.MLP("leaky_relu", sigma_w=1.5), "slope", 0.2).blocks[0].phi
@@ -71,12 +71,12 @@ def with_leaf(block: Block, path: Path, value: Any) -> Block:
 
 
 def path_name(path: Path) -> str:
-    """What a figure calls a path."""
+    """The label of a path in figures and messages."""
     return path if isinstance(path, str) else getattr(path, "__name__", "leaf").strip("<>")
 
 
 def _chosen(block: Block, path: Path) -> list[int]:
-    """The places of the leaves that a path names."""
+    """The indices of the leaves that a path matches."""
     known = leaf_paths(block)
     if callable(path):
         tree = jax.tree.structure(block)
@@ -96,7 +96,7 @@ def _chosen(block: Block, path: Path) -> list[int]:
 
 
 class _Slot:
-    """Stands for a leaf while a getter is asked which it returns."""
+    """Stands for a leaf while a getter is called to find out which leaves it returns."""
 
 
 def _with_own_kinks(before: Any, after: Any) -> Any:
@@ -113,12 +113,12 @@ def _with_own_kinks(before: Any, after: Any) -> Any:
 
 
 def _is_named(phi: Activation) -> bool:
-    """Whether an activation is what its name says."""
+    """Whether an activation is the one that its name denotes."""
     return phi.name in NAMED and NAMED[phi.name]().fn is phi.fn
 
 
 def _is_expression(phi: Activation) -> bool:
-    """Whether an activation's name says what it is, its parameters given."""
+    """Whether an activation can be rebuilt from its name and parameters."""
     try:
         same = activation(phi.name, **{k: float(v) for k, v in phi.params.items()})
     except (InputError, TypeError):

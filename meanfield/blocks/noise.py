@@ -1,4 +1,4 @@
-"""Noise that is drawn afresh for every input and unit: dropout, additive and multiplicative noise, noisy rectifiers."""
+"""Noise drawn independently for every input and unit: dropout, additive and multiplicative noise, noisy rectifiers."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .kernel import Kernel
 class Dropout(Block):
     """Dropout with drop rate `rate`, kept units divided by 1 - rate: q -> q / (1 - rate), q12 -> q12.
 
-    Two equal inputs get masks of their own and come out apart, so that c* < 1 and xi_c is bounded (Schoenholz et al.
-    2017). chi_c, the slope of the map at c*, has no factor 1 / (1 - rate); chi_1, which says what a gradient sees, has
-    it: a gradient goes back through the mask that its input had. ReLU is critical at sigma_w^2 = 2 (1 - rate)
-    (Pretorius et al. 2018).
+    Two identical inputs draw different masks and are separated, so that c* < 1 and xi_c is bounded (Schoenholz et al.
+    2017). chi_c, the slope of the map at c*, has no factor 1 / (1 - rate); chi_1, which governs gradients, does: a
+    gradient passes back through the same mask as its input. ReLU is critical at sigma_w^2 = 2 (1 - rate) (Pretorius et
+    al. 2018).
 
     >>> import meanfield as mf
     >>> point = mf.fixed_point(mf.Activate("relu") >> mf.Dropout(0.1) >> mf.Dense(1.8**0.5))
@@ -52,8 +52,8 @@ class Noise(Block):
     """x -> x (1 + multiplicative xi) + additive xi', xi and xi' of variance 1, drawn per input and unit.
 
     Both are standard deviations. q -> (1 + multiplicative^2) q + additive^2, q12 -> q12; chi_1 takes the factor
-    mu_2 = 1 + multiplicative^2. ReLU is critical at sigma_w^2 = 2 / mu_2, and with additive noise nowhere (Pretorius
-    et al. 2018).
+    mu_2 = 1 + multiplicative^2. ReLU is critical at sigma_w^2 = 2 / mu_2, and never with additive noise (Pretorius et
+    al. 2018).
 
     >>> float(Noise(multiplicative=1.0, additive=0.5)(Kernel.single(jnp.float32(1.0))).q1)
     2.25
@@ -82,9 +82,9 @@ def _multiplied(kernel: Kernel, var: Scalar) -> Kernel:
 class NReLU(Pointwise):
     """The noisy rectifier max(0, x + xi), xi ~ N(0, logistic(x)): noise that depends on its input (Nair & Hinton 2010).
 
-    With s^2 = logistic(x), t = x / s, and Phi and n the normal distribution and density, one unit has the mean
-    m(x) = x Phi(t) + s n(t) and the second moment (x^2 + s^2) Phi(t) + x s n(t); q12 -> E[m(u) m(v)]. chi_1 is that of
-    the reparametrized noise, s(x) xi with xi held, whose derivative is that of s as well.
+    With s^2 = logistic(x), t = x / s, and Phi and n the normal distribution and density, one unit has the mean m(x) = x
+    Phi(t) + s n(t) and the second moment (x^2 + s^2) Phi(t) + x s n(t); q12 -> E[m(u) m(v)]. chi_1 is that of the
+    reparametrized noise s(x) xi with xi held fixed, so that s is differentiated too.
 
     >>> round(float(NReLU()(Kernel.single(jnp.float32(1.0))).q1), 4)
     0.8198
@@ -108,7 +108,7 @@ def _expected(f: Callable[[Array], Array], q: Array) -> Array:
 
 
 def _parts(x: Array) -> tuple[Array, Array, Array, Array]:
-    # Far left the noise is nothing, and 0 / 0 must not arise.
+    # Far to the left the noise vanishes, and 0 / 0 must not arise.
     s = jnp.exp(jax.nn.log_sigmoid(jnp.maximum(x, -60.0)) / 2)
     t = x / s
     return s, t, jax.scipy.special.ndtr(t), jnp.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)

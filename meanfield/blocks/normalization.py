@@ -21,7 +21,7 @@ from .kernel import Kernel
 class LayerNorm(Block):
     """(x - mean) / std over the channels, times gamma: q -> gamma^2, gap -> gamma^2 gap / sqrt(Var1 Var2).
 
-    At infinite width it keeps a Gaussian Gaussian, and c; chi falls by the variance that it divides by. In a residual
+    At infinite width Gaussians stay Gaussian and c is unchanged; chi is divided by the variance. In a residual
     branch it makes chi = 1 + zeta / l (Doshi et al. 2023). A variance of 0 stays 0.
 
     >>> kernel = LayerNorm()(Kernel.pair(jnp.float32(4.0), jnp.float32(1.0)))
@@ -64,10 +64,10 @@ def _inverse_root(q: Array) -> Array:
 class BatchNorm(Block):
     """(h - batch mean) / batch std in each channel, times gamma (Yang et al. 2019).
 
-    Members of a batch lose what they share: from variance q and covariance p within the batch to gamma^2, and the
-    tangent of a gap (between replicas of the batch) falls by q - p. batch_size None is the limit of large batches,
-    whose members come out uncorrelated. A finite batch_size >= 4 puts the batch on a sphere: an `Activate` must
-    follow, and only tangents, so chi_1, are known; correlations are NaN.
+    What the members of a batch share is removed: variance q and covariance p within the batch become gamma^2, and the
+    tangent of a gap (between replicas of the batch) is divided by q - p. batch_size None is the limit of large batches,
+    whose members become uncorrelated. A finite batch_size >= 4 puts the batch on a sphere: an `Activate` must follow,
+    and only tangents, hence chi_1, are known; correlations are NaN.
 
     >>> import meanfield as mf
     >>> block = mf.Dense(1.0) >> mf.BatchNorm(8) >> mf.Activate("relu")
@@ -82,7 +82,7 @@ class BatchNorm(Block):
     def check(self) -> None:
         """`Block.check`."""
         if self.batch_size is not None:
-            whole("batch_size", self.batch_size, least=4)  # below, a gradient's growth is infinite
+            whole("batch_size", self.batch_size, least=4)  # below, gradient growth is infinite
 
     def __call__(self, kernel: Kernel) -> Kernel:
         self.check()
@@ -94,7 +94,7 @@ class BatchNorm(Block):
         tangent = None if kernel.gap is None else jnp.square(scale) * kernel.gap
         finite = {"gaussian": False, "batch_size_on_sphere": self.batch_size} if self.batch_size else {}
         if tangent is not None and not kernel.infinitesimal:
-            # q12 - p12 is what is left of the covariance of one member in both batches.
+            # q12 - p12 is the remaining covariance of one member across the two batches.
             tangent = q - jnp.square(scale) * (kernel.gap_across - kernel.gap)
         none = jnp.zeros_like(q)
         gap_across = None if kernel.gap_across is None else none if kernel.infinitesimal else q
@@ -108,8 +108,8 @@ class BatchNorm(Block):
 class WeightStandardized(Block):
     """A layer whose rows of weights have mean 0 and variance gain^2 / fan_in exactly (Brock, De & Smith 2021).
 
-    q -> gain^2 Var + sigma_b^2: what the channels share is lost. gain = 1 / sqrt(Var phi(z)) preserves unit variance;
-    for ReLU sqrt(2 / (1 - 1/pi)).
+    q -> gain^2 Var + sigma_b^2: the mean over the channels is lost. gain = 1 / sqrt(Var phi(z)) preserves unit
+    variance; for ReLU sqrt(2 / (1 - 1/pi)).
 
     >>> import meanfield as mf
     >>> layer = mf.WeightStandardized(gain=1.7128586)

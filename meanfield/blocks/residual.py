@@ -1,4 +1,4 @@
-"""Blocks side by side and again and again: residual connections, sums of branches, repetition."""
+"""Blocks in parallel and repeated: residual connections, sums of branches, repetition."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .kernel import Kernel
 class Residual(Block):
     """x -> skip x + scale branch(x): variances add, q -> skip^2 q + scale^2 V(q) (Yang & Schoenholz 2017).
 
-    The branch must hold random weights, which make it independent of x; else InputError. With skip = 1 the variance
-    grows and `fixed_point` says `diverges`: `mf.growth` gives the law. Channel means on both sides, as of an activation
-    that ends a branch, are counted.
+    The branch must hold random weights, which make it independent of x; otherwise InputError. With skip = 1 the
+    variance grows and `fixed_point` returns status `diverges`: `mf.growth` gives the law. Channel means, as after an
+    activation that ends a branch, are accounted for.
 
     >>> import meanfield as mf
     >>> block = mf.Residual(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.1), scale=0.5)
@@ -42,7 +42,7 @@ class Residual(Block):
 class Sum(Block):
     """x -> a(x) + b(x) + ..., branches of independent random weights: variances and gaps add.
 
-    InputError where more than one branch has no random weights of its own.
+    InputError if more than one branch lacks random weights.
 
     >>> import meanfield as mf
     >>> float(mf.variance_map(mf.Sum((mf.Dense(1.0), mf.Dense(2.0))), 3.0))
@@ -63,7 +63,7 @@ class Sum(Block):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Repeat(Block):
-    """A block `depth` times, with weights of its own each time; compile time does not grow with depth.
+    """A block repeated `depth` times with independent weights; compile time does not grow with depth.
 
     >>> import meanfield as mf
     >>> float(mf.variance_map(mf.Repeat(mf.Dense(2.0), depth=3), 1.0))
@@ -76,7 +76,7 @@ class Repeat(Block):
     def __call__(self, kernel: Kernel) -> Kernel:
         if self.depth < 1:
             return kernel
-        # The first one alone: it may change what is static of a kernel.
+        # The first one separately: it may change static fields of the kernel.
         kernel = self.block(kernel).as_arrays()
         return lax.scan(lambda k, _: (self.block(k).as_arrays(), None), kernel, length=self.depth - 1)[0]
 
@@ -85,5 +85,5 @@ def _check_independent(branch: Block) -> None:
     if not has_trait(branch, "independent_weights"):
         raise InputError(
             f"branch={branch!r} has no random weights, so that it depends on what it is added to; end it with a Dense "
-            "(or set `independent_weights = True` on a block of your own that has)"
+            "(or set `independent_weights = True` on a block of your own that has them)"
         )

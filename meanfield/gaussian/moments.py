@@ -183,8 +183,7 @@ class Samples(ClosedForms):
         return tail, (after < 1e-6 * tail) | (xp.maximum(tail, after) <= _NOTHING)
 
     def _before_the_nodes(self, q: Array, first: Moments) -> Moments:
-        """Extrapolate below the smallest variance that the nodes resolve, that of `first`: first order in q, or
-        sqrt(q)."""
+        """Moments below the smallest variance that the nodes resolve, `first`'s: to first order in q, or sqrt(q)."""
         xp = namespace(q)
         share = q / smallest(q.dtype)
         # A jump at 0 leaves E[phi^2] the same at every q > 0.

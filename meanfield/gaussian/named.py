@@ -1,6 +1,6 @@
-"""The activations that have names, and `activation`, which makes an `Activation` of whatever a user types.
+"""The named activations, and `activation`, which turns a name, callable or expression into an `Activation`.
 
-Constants are those of the papers, as exact decimals; `gelu` is the erf form (Hendrycks & Gimpel 2016) and
+Constants are the papers', as exact decimals; `gelu` is the erf form (Hendrycks & Gimpel 2016) and
 `gelu_tanh` its approximation, which is what the callable `jax.nn.gelu` computes by default.
 """
 
@@ -199,11 +199,11 @@ for _name, _construct in NAMED.items():
 def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
     """The `Activation` of a name, a JAX callable, an expression in x, or an Activation.
 
-    Names take their parameters as keywords, and so do the free names of an expression. A callable's kinks are looked
-    for (between 1e-7 and 1e7, the nearest ones 1/2000 apart); where that is not enough, declare them with
-    `mf.Activation(fn, kinks=...)`. A UserWarning says where a callable bends on too short a length for the quadrature,
-    and how large the error is. InputError for an unknown name (with the nearest), an expression that is not
-    arithmetic, a callable that is not elementwise or that returns NaN.
+    Names take their parameters as keywords, and so do the free names of an expression. A callable's kinks are found
+    numerically (between 1e-7 and 1e7, at least 1/2000 apart); if that is not enough, declare them with
+    `mf.Activation(fn, kinks=...)`. A UserWarning says where a callable varies too fast for the quadrature, and how
+    large the error is. InputError for an unknown name (with the nearest), an expression that is not arithmetic, a
+    callable that is not elementwise or that returns NaN.
 
     >>> activation("leaky_relu", slope=0.2)
     Activation('leaky_relu', slope=0.2)
@@ -245,8 +245,8 @@ def _from_expression(text: str, params: dict[str, Any]) -> Activation:
 def _concrete(value: Any) -> float:
     if is_traced(value):
         raise InputError(
-            "the parameters of an expression must be numbers where its kinks are looked for; build the activation "
-            "outside jit and replace the leaves, or declare mf.Activation(fn, params, kinks)"
+            "the parameters of an expression must be numbers, since its kinks are found numerically; build the "
+            "activation outside jit and replace the leaves, or declare mf.Activation(fn, params, kinks)"
         )
     return float(value)
 

@@ -1,4 +1,4 @@
-"""Moments of an activation of a pair of Gaussian inputs.
+"""Moments of an activation over a pair of Gaussian inputs.
 
 A pair (u, v) with variances q1, q2 and correlation c = 1 - e shares a part: u = sqrt(q1) (sqrt|c| A + sqrt(1-|c|) z)
 and v likewise with sign(c) A and a z of its own. Given A the two are independent, so every pair moment is an outer
@@ -7,12 +7,12 @@ expectation over A of inner ones over z:
     E[phi(u) phi(v)]   = E_A[S1 S2],    S(A)  = E_z[phi | A]
     E[phi'(u) phi'(v)] = E_A[S1' S2'],  S'(A) = E_z[phi' | A] + (value jumps) * density
 
-and the half squared distance of the outputs is a sum of positive terms, exact to rounding relative to itself however
-close the pair: E[(phi(u)/a - phi(v)/b)^2] / 2 = E_A[Var1/a^2 + Var2/b^2 + (S1/a - S2/b)^2] / 2. The inner rule is cut
-at the kinks, which is one family of edges; the outer integrand is smooth, with layers of width sqrt(1-|c|) at each
-kink, where its panels are concentrated.
+and half the squared distance of the outputs is a sum of positive terms, with full relative accuracy however close the
+pair: E[(phi(u)/a - phi(v)/b)^2] / 2 = E_A[Var1/a^2 + Var2/b^2 + (S1/a - S2/b)^2] / 2. The inner rule is cut
+at the kinks; the outer integrand is smooth, with a layer of width sqrt(1-|c|) at each kink, where its panels are
+concentrated.
 
-d/dc of these is Price's theorem (1958): dE[f(u) g(v)] / dq12 = E[f' g'], again and again.
+d/dc of these is Price's theorem (1958): dE[f(u) g(v)] / dq12 = E[f' g'], applied repeatedly.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .quadrature import NODES, REACH, Rule, fixed, gauss_legendre, gaussian_rule
 
 
 class Resolution(NamedTuple):
-    """Panels of the inner rule, of the outer one, and of it for each layer; nodes in each panel."""
+    """Panels of the inner rule, of the outer rule, and of the outer rule per layer; nodes per panel."""
 
     inner: int
     outer: int
@@ -43,11 +43,11 @@ class Resolution(NamedTuple):
 
 
 FINE, ROUGH = Resolution(18, 8, 14, NODES), Resolution(11, 3, 5, 8)
-"""What serves every pair, and what is good to about 1e-4, to start from."""
+"""Settings that serve every pair, and coarse ones, good to about 1e-4, for a first guess."""
 
 
 def resolution(pair: Split, scale: float, kinks: Array) -> Resolution:
-    """As few panels as give this pair to rounding; FINE where it is not known."""
+    """The fewest panels that give this pair to rounding; FINE if that is unknown."""
     std, layer = pair.s1 * pair.noise / scale, pair.noise / pair.shared if kinks.size else np.inf
     inner = 10 if std < 0.5 else 12 if std < 1.5 else FINE.inner
     return Resolution(inner, *((4, 8) if layer > 0.1 and pair.s1 < 10 * scale else FINE[1:3]), NODES)
@@ -59,7 +59,7 @@ NEAR_NODES = 8
 
 
 class Pair(NamedTuple):
-    """What a pair of inputs says of the distribution of its outputs.
+    """Moments of the outputs for a pair of inputs.
 
     distance   : E[(phi(u)/a - phi(v)/b)^2] / 2 with a^2 = E[phi(u)^2], b^2 = E[phi(v)^2]: one minus the correlation
     covariance : E[phi'(u) phi'(v)], steps of phi counted
@@ -72,8 +72,8 @@ class Pair(NamedTuple):
 def pair_moments(phi: Activation, q1: Array, q2: Array, e: Array, equal: bool = False) -> Pair:
     """`Pair` at variances q1, q2 and e = 1 - c in [0, 2]; scalar arrays.
 
-    `equal` says that q2 is q1 and that c >= 0, which halves the work. The distance is 0 where phi vanishes. Relative
-    accuracy of both near 1e-14 at any e, however small. Differentiable in everything, any number of times.
+    `equal` says that q2 is q1 and that c >= 0, which halves the work. The distance is 0 where phi vanishes. Both have a
+    relative accuracy near 1e-14 at any e, however small. Differentiable in all arguments to any order.
     """
     return _pair_moments(phi, q1, q2, e, equal)
 
@@ -116,7 +116,7 @@ def _evaluate(phi: Activation, q1: Array, q2: Array, e: Array, equal: bool) -> P
 def integrate_pair(
     phi: Any, q1: Array, q2: Array, e: Array, second1: Array, second2: Array, equal: bool, rule: Resolution = FINE
 ) -> tuple[Pair, Array]:
-    """The pair moments by quadrature, and E[Var[phi' | A]], at one variance E[(phi'(u) - phi'(v))^2] / 2."""
+    """The pair moments by quadrature, and E[Var[phi' | A]]: E[(phi'(u) - phi'(v))^2] / 2 at equal variances."""
     xp = namespace(q1)
     pair = split(q1, q2, e)
     nodes, weights = outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal, rule)
@@ -141,7 +141,7 @@ def is_near(q: Array, e: Array, scale: float) -> Array:
 
 
 def near_gaps(dtype: Any, nodes: int = NEAR_NODES) -> np.ndarray:
-    """What to multiply e with for the gaps whose deficits `from_deficits` asks: e itself, then those below it."""
+    """Factors of e for the gaps whose deficits `from_deficits` needs: 1, then smaller ones."""
     t, _ = gauss_legendre(nodes)
     # e' = e t^2 makes the deficits smooth in t.
     return np.append(1.0, (t + 1) / 2).astype(dtype) ** 2
@@ -201,7 +201,7 @@ def split(q1: Array, q2: Array, e: Array) -> Split:
 
 
 def outer_rule(kinks: Array, scale: float, pair: Split, equal: bool, rule: Resolution = FINE) -> tuple[Array, Array]:
-    """Nodes and weights over A ~ N(0, 1), dense in the layers where the inner expectation bends.
+    """Nodes and weights over A ~ N(0, 1), dense in the layers where the inner expectation varies fast.
 
     The density of panels is a sum of bumps 1/sqrt((A - centre)^2 + width^2), one per kink and one for the bend at the
     origin; its integral is a sum of arcsinh's, inverted by bisection.
@@ -237,7 +237,7 @@ def outer_rule(kinks: Array, scale: float, pair: Split, equal: bool, rule: Resol
 
 
 def _repeated(halve: Callable, bracket: tuple[Array, Array], width: Array) -> tuple[Array, Array]:
-    """Brackets halved until they are short beside the layers: as often as these ask where that is known."""
+    """Bisection steps until brackets are short compared with the layers, as many as these need if known."""
     if namespace(width) is not np:
         return lax.fori_loop(0, _BISECTIONS, halve, bracket)
     shortest = np.min(width, initial=1.0)
@@ -263,7 +263,7 @@ class Given(NamedTuple):
 
 
 def given(phi: Any, length: Array, pair: Split, nodes: Array, rule: Resolution) -> Given:
-    """What is known of one input at every node A."""
+    """Conditional moments of one input at every node A."""
     inner, mean, std = inner_rule(phi, length, pair, nodes, rule)
     average, variance = _mean_and_variance(inner.weight, phi(inner.x), phi(mean))
     rising, slope_variance = _mean_and_variance(inner.weight, phi.slope(inner.x), phi.slope(mean))
@@ -336,7 +336,7 @@ def from_stretched(
     `own` are the moments of one input and `growth` their derivatives in q.
     """
     xp, second = namespace(q), namespace(q).where(own.second > 0, own.second, 1.0)
-    # The distance of a close pair is q e times a ratio, of which numerator and denominator move.
+    # The distance of a close pair is q e times a ratio; differentiate numerator and denominator.
     close = from_deficits(q, e, growth.slope, own.second, moved[1])
     of_distance = xp.where(near, close.distance + distance / q, moved[0][0] / second)
     return Pair(of_distance - distance * growth.second / second, xp.where(near, close.covariance, moved[2][0]))

@@ -1,10 +1,10 @@
 """E[f(x)] for x ~ N(mean, std^2), by one composite Gauss-Legendre rule that follows f.
 
 Plain Gauss-Hermite is the wrong rule where f has a kink, or bends on a scale much shorter than std: 64 nodes give
-E[tanh'^2] wrong by 9% at q = 10. Here the real line is cut into panels: evenly over the reach of the Gaussian, at
-every kink, and around the origin evenly in t where x = scale * sinh(t), so that panels shrink geometrically towards
-where activations bend. All of it is arithmetic on arrays, so that one compiled program serves
-every mean, std and kink position, under jit, vmap and grad.
+E[tanh'^2] wrong by 9% at q = 10. Here the real line is cut into panels: evenly over the reach of the Gaussian, at every
+kink, and around the origin evenly in t where x = scale * sinh(t), so that panels shrink geometrically towards the
+region where activations bend. All of it is arithmetic on arrays, so that one compiled program serves every mean, std
+and kink position, under jit, vmap and grad.
 
 Differentiation needs no rule of its own. Smooth edges are held (the integral does not depend on them); edges at kinks
 move with the kink, so the derivative of the sum contains exactly the boundary terms of Leibniz' rule. A slope jump of
@@ -48,14 +48,14 @@ class Estimate(NamedTuple):
 
 @lru_cache
 def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes in (-1, 1) and weights; NumPy finds them by an eigenvalue problem each time it is asked."""
+    """Nodes in (-1, 1) and weights; cached, since NumPy solves an eigenvalue problem on each call."""
     return np.polynomial.legendre.leggauss(nodes)
 
 
 def namespace(x: Any) -> ModuleType:
-    """The array functions that serve x: NumPy's for its own arrays, JAX's for all else.
+    """The array namespace for x: NumPy for NumPy arrays, JAX for everything else.
 
-    One set of formulas so serves both: JAX traces and compiles it, NumPy carries it out at once.
+    One set of formulas serves both: JAX traces and compiles it, NumPy runs it at once.
     """
     return np if isinstance(x, (np.ndarray, np.generic)) else jnp
 
@@ -121,8 +121,8 @@ def estimate(terms: Array, tail: Array, falls: Array | bool = False) -> Estimate
     the middle of the list to its end is carried on to degree 2n, where a rule of n nodes first errs. Added to it are
     the rounding of the sum, and `tail`, the integrand at the two ends of the range, which reveals growth that the
     Gaussian weight does not suppress: where that is more than a thousandth of the whole, the expectation does not
-    exist: inf, unless it is known that the integrand `falls` beyond: then only the ends are seen of a function that
-    is 0 elsewhere.
+    exist and the bound is inf, unless the integrand is known to decrease beyond (`falls`), as at the edge of a function
+    that is 0 elsewhere.
     """
     xp = namespace(terms)
     value = xp.sum(terms, (-2, -1))
@@ -130,7 +130,7 @@ def estimate(terms: Array, tail: Array, falls: Array | bool = False) -> Estimate
     sizes = xp.sum(xp.abs(terms), -1)
     size = xp.sum(sizes, -1)
     coefficients = xp.abs(terms @ _high_coefficients(terms.shape[-1]).astype(terms.dtype))
-    # Coefficients below the rounding of their panel say nothing of its truncation.
+    # Coefficients below the rounding of their panel say nothing about truncation.
     noise = 4 * eps * sizes
     middle, last = (xp.maximum(xp.max(part, -1) - noise, 0.0) for part in xp.split(coefficients, 2, -1))
     truncation = 10 * xp.sum(last * xp.minimum(1.0, last / xp.maximum(middle, tiny)) ** 2, -1)
@@ -165,7 +165,7 @@ def expectation(f: Callable[[Array], Array], q: Array, kinks: Array | tuple = ()
     return _estimate(terms, jnp.abs(terms[0, 0]) + jnp.abs(terms[-1, -1]))
 
 
-# Called from the host each is one program, not dozens.
+# Compiled as one program each when called from the host, not as dozens.
 _rule, _estimate = jax.jit(gaussian_rule), jax.jit(estimate)
 
 

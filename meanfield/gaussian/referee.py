@@ -1,8 +1,7 @@
-"""A second opinion on the moments: adaptive Gauss-Kronrod quadrature, which shares nothing with our composite rule.
+"""A second opinion on the moments: adaptive Gauss-Kronrod quadrature, independent of the composite rule.
 
 It chooses its own panels by bisection, on the line in standard deviations, from the kinks and 0 alone, until its own
-error estimate is small. Slow (seconds for a new activation, most of it compiling); for activations that nobody has
-checked.
+error estimate is small. Slow (seconds for a new activation, mostly compilation); for activations not yet checked.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from .moments import estimates
 from .named import activation
 from .pairs import pair_moments
 
-_REACH = 38.0  # standard deviations, where the Gaussian's density leaves binary64
+_REACH = 38.0  # standard deviations, where the Gaussian density underflows binary64
 _RELATIVE, _MOST_PANELS = 1e-13, 400
 _INNER_PANELS = 60
-_PAIR_ACCURACY = 1e-11  # what pair_moments claims, relative to the moment at c = 1, with a margin for rounding
+_PAIR_ACCURACY = 1e-11  # as pair_moments claims, relative to the moment at c = 1, with a margin for rounding
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class Refereed:
-    """What `referee` returns: for each of `names`, arrays of one shape.
+    """The result of `referee`: for each of `names`, arrays of one shape.
 
     names         : mean E[phi], second E[phi^2], slope E[phi'^2]; of a pair also product E[phi(u) phi(v)] and
                     covariance E[phi'(u) phi'(v)]; without the last two derivatives where phi jumps (they are not
@@ -60,7 +59,7 @@ class Refereed:
 
     @property
     def errors(self) -> np.ndarray:
-        """The sum of both claimed errors: how far apart they may be."""
+        """The sum of both error bounds: the largest difference that counts as agreement."""
         return self.ours_error + self.referee_error
 
 
@@ -68,7 +67,7 @@ def referee(phi: str | Callable | Activation, q: Any, c: Any = None) -> Refereed
     """The moments of phi(x), x ~ N(0, q), by our rule and by adaptive quadrature (quadax), side by side.
 
     With a correlation c, also those of a pair of variance q each. q > 0 and c in (-1, 1) are numbers; runs on the CPU
-    in float64. A disagreement says that one of the two is wrong, most often for a kink that was not found: declare it
+    in float64. A disagreement means that one of the two is wrong, most often because of an undetected kink: declare it
     with `mf.Activation(fn, kinks=...)`. Raises InputError for a q or c that is not such a number.
 
     >>> import meanfield as mf
@@ -110,7 +109,7 @@ def _ours(phi: Activation, q: Array) -> tuple[Array, Array]:
 
 
 def _integral(f: Callable, kinks: Array, panels: int, *args: Any) -> tuple[Array, Array]:
-    """Integral of f(z, *args) times the normal density over z, and the adaptive rule's own error; cut at `kinks`."""
+    """The integral of f(z, *args) against the normal density, cut at `kinks`, and the rule's error estimate."""
     from quadax import quadgk
 
     def integrand(z: Array, *args: Any) -> Array:
@@ -120,10 +119,10 @@ def _integral(f: Callable, kinks: Array, panels: int, *args: Any) -> tuple[Array
     edges = jnp.sort(jnp.concatenate([ends, jnp.clip(kinks, -_REACH, _REACH)]))
     rule = {"epsabs": 0.0, "epsrel": _RELATIVE, "max_ninter": panels, "order": 31, "extrapolate": False}
     value, info = quadgk(integrand, edges, args, **rule)
-    # Growth that the Gaussian does not tame shows at the ends, of which the rule sees nothing.
+    # Growth that the Gaussian weight does not suppress shows at the ends, which the rule never samples.
     rim = jnp.max(jnp.abs(jnp.stack([integrand(end, *args) for end in (edges[0], edges[-1])])))
     grows = ~jnp.isfinite(value + rim) | (rim > 1e-3 * jnp.abs(value))
-    # Its estimate leaves out the rounding of the nodes and of f.
+    # The rule's estimate omits the rounding of the nodes and of f.
     rounding = 32 * jnp.finfo(value.dtype).eps * jnp.abs(value)
     return jnp.where(grows, jnp.inf, value), jnp.where(grows, jnp.inf, info.err + rounding)
 

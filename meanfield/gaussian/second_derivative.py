@@ -21,7 +21,7 @@ class SecondDerivative(NamedTuple):
 
     s is the jump of phi' at x0. E[phi''(u) phi''(v)] of a pair at correlation 1 - e is `smooth` +
     `kinks` / sqrt(4 pi q e) to leading order, so that it diverges at e = 0 where `kinks` is not 0. Both are NaN-free
-    for a q > 0 that the nodes reach; where phi itself jumps neither says anything, and `kinks` is inf.
+    for a q > 0 that the nodes reach; where phi itself jumps neither is meaningful, and `kinks` is inf.
     """
 
     smooth: Array
@@ -50,8 +50,8 @@ def second_derivative(phi: Activation, q: Array) -> SecondDerivative:
 def slope_jumps(phi: Activation | HostActivation, dtype: np.dtype) -> Numbers:
     """phi'(k+) - phi'(k-) at each kink, shape (k,); exactly 0 where it is within rounding of 0, as ELU's is.
 
-    Of a `HostActivation` by NumPy. Each side is extrapolated to the kink from two points off it, so that the position
-    need not be exact to the last bit and the bend of phi next to it does not pass for a jump.
+    NumPy for a `HostActivation`. Each side is extrapolated to the kink from two points, so that the position need not
+    be exact to the last bit and curvature next to it is not mistaken for a jump.
     """
     at = phi.kink_array(dtype)
     if at.size == 0:

@@ -1,12 +1,12 @@
-"""How far apart the slopes of a pair are, E[(phi'(u) - phi'(v))^2] / 2: what tables of pairs rest on.
+"""Half the mean squared difference of a pair's slopes, E[(phi'(u) - phi'(v))^2] / 2: the basis of pair tables.
 
 With u = a + b and v = a - b the two Gaussians a ~ N(0, q (1 + c) / 2) and b ~ N(0, q (1 - c) / 2) are independent. At a
 given b the integrand jumps in a where u or v passes a kink, and nowhere else: panels are cut exactly there, so that no
 layer is left to resolve however close the pair. In b they are cut where two such places meet. Panels grow like sinh(t)
 away from 0, where activations bend: for a < 0 those of u, for a > 0 those of v, each the nearer one to its bend.
 
-Where the panels lie differs from pair to pair, so that is NumPy's, on the host; the integral over one panel is
-compiled, for blocks of them.
+The panels differ from pair to pair, so NumPy finds them on the host; the integral over a panel is compiled, for blocks
+of panels.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _NODES, _REACH = 11, 8.0
 _STEP, _FEWEST = 1.0, 3
 _BLOCK = 8192
 _COLUMNS = 8
-"""Gaps at a time: enough that NumPy has little to do for each, few enough for the cache."""
+"""Gaps per block: enough to amortize NumPy's overhead, few enough for the cache."""
 _SAME = 64 * np.finfo(float).eps
 
 
 class _Shape(NamedTuple):
-    """What spares work: where phi' is constant below and above, and whether phi'(-x) says what phi'(x) does."""
+    """Shortcuts: where phi' is constant below and above, and whether phi'(-x) gives phi'(x) by symmetry."""
 
     low: float
     high: float
@@ -39,10 +39,10 @@ class _Shape(NamedTuple):
 
 
 def deficit(phi: Activation, q: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """E[(phi'(u) - phi'(v))^2] / 2 of pairs of one variance, right relative to itself to about 1e-11.
+    """E[(phi'(u) - phi'(v))^2] / 2 of pairs of one variance, to about 1e-11 relative.
 
     Less where rounding of phi' hides its differences: 2e-9 for tanh in the panel from q = 1e-6 and e near 1e-6.
-    For activations without steps, whose parameters are numbers; in float64. q (k,) and, for each, several e = 1 - c
+    For activations without steps and with numeric parameters; in float64. q (k,) and, for each, several e = 1 - c
     in (0, 1], (k, m); returns (k, m).
     """
     kinks, shape = np.asarray(phi.kinks, float), _shape_of(host_activation(phi))
@@ -59,13 +59,13 @@ def _shape_of(phi: HostActivation) -> _Shape:
     same = _SAME * np.abs(slope).max()
     low = _end_of_constant(x, np.abs(slope - slope[0]) > same, phi.kinks)
     high = -_end_of_constant(-x[::-1], np.abs(slope - slope[-1])[::-1] > same, -phi.kinks[::-1])
-    # Of an odd or an even phi, and of x / 2 with an even one beside it, as GELU is.
+    # For an odd or an even phi, and for x / 2 plus an even function, like GELU.
     mirrored = any(np.ptp(slope + sign * phi.slope(-x)) <= same for sign in (1, -1))
     return _Shape(low, high, mirrored and np.allclose(phi.kinks, -phi.kinks[::-1]))
 
 
 def _end_of_constant(x: np.ndarray, differs: np.ndarray, kinks: np.ndarray) -> float:
-    """Where a function sampled at ascending x ceases to be what it is at the lower end: at a kink, if one is there."""
+    """Where a function sampled at ascending x first differs from its value at the lower end; snapped to a kink."""
     first = int(np.argmax(differs)) if differs.any() else 0
     if first == 0:
         return -np.inf
@@ -99,7 +99,7 @@ def _half(
     """The integral over a < 0 at each b (k, nodes), of phi'(side x)."""
     cuts = np.concatenate([side * kinks + shift[..., None] for shift in (0 * b, 2 * b)], -1)
     lo, hi = _panels(b - _REACH * std_a, b, cuts, phi.scale)
-    # Out of reach is what both Gaussians together make unlikely; a cut outside leaves an empty panel.
+    # The reach is that of both Gaussians together; a cut outside it leaves an empty panel.
     within = ((b / std_b) ** 2)[..., None] + ((b[..., None] - hi) / std_a[..., None]) ** 2 < _REACH**2
     low, high = (shape.low, shape.high) if side > 0 else (-shape.high, -shape.low)
     bends = (hi > low) & (lo - 2 * b[..., None] < high)
@@ -108,7 +108,7 @@ def _half(
 
 
 def _panels(lo: np.ndarray, hi: np.ndarray, cuts: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """The lower and upper ends (..., panels) of panels of [lo, hi] (...,), cut at what of `cuts` (..., n) is inside."""
+    """The ends (..., panels) of the panels of [lo, hi] (...,), cut at those of `cuts` (..., n) that lie inside."""
     lo, hi = lo[..., None], hi[..., None]
     first, last = np.arcsinh(lo / scale), np.arcsinh(hi / scale)
     count = max(_FEWEST, int(np.ceil(np.max(last - first) / _STEP)))
