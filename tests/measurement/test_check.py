@@ -283,7 +283,7 @@ NET = mf.networks.MLP(CRITICAL, depth=1, width=2, d_in=64, rngs=nnx.Rngs(0))
         ),
         ({"x": [[0.0, 0.0], [1.0, 0.0]], "model": RELU}, "x: an input has length 0 in the first layer"),
         ({"pairs": [(0, 1437)]}, "pairs=[(0, 1437)] names rows that x does not have"),
-        ({"model": mf.MLP("tanh", np.array([1.0, 1.5]))}, "sigma_w has shape"),
+        ({"model": mf.MLP("tanh", np.array([1.0, 1.5]))}, "sigma_w=[1. 1.5] has shape"),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else None,
 )
