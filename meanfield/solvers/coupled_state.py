@@ -1,7 +1,7 @@
-"""Fixed points of blocks whose state is more than a variance: a batch or tokens that a block couples, channel means.
+"""Fixed points of blocks whose state is more than a variance: coupled batches or tokens, channel means.
 
-A state is (q, within, m): variance, gap between two members of an input, mean over the channels. It is followed by
-iteration, since a scan for every fixed point in three dimensions would not end; `all_q` lists the one it reaches.
+A state is (q, within, m): variance, gap between two members of an input, mean over the channels. It is iterated, since
+scanning three dimensions for every fixed point is not feasible; `all_q` lists the one reached.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FAR = 10.0 ** np.arange(1, 9)
 
 
 def has_more_state(block: Block) -> bool:
-    """Whether the variance alone does not say what a block does to it."""
+    """Whether a block's action on the variance depends on more than the variance."""
     if has_trait(block, "couples_members"):
         return True
     first = block.blocks[0] if isinstance(block, Serial) and block.blocks else block
@@ -36,7 +36,7 @@ def has_more_state(block: Block) -> bool:
 
 
 def leaves_gaussian(block: Block) -> bool:
-    """Whether Gaussian pre-activations leave a block Gaussian."""
+    """Whether a block maps Gaussian pre-activations to Gaussian ones."""
     last = block
     while isinstance(last, Serial) and last.blocks:
         last = last.blocks[-1]
@@ -48,7 +48,7 @@ def leaves_gaussian(block: Block) -> bool:
 
 
 def kernel_of(block: Block, state: Array, gap: Array | None = None, gap_across: Array | None = None) -> Kernel:
-    """The kernel of a state (3,), and of a pair with a gap if one is given."""
+    """The kernel of a state (3,), as a pair if a gap is given."""
     q, gap_within, m = state
     members = {"gap_within": gap_within, "gap_across": gap_across} if has_trait(block, "couples_members") else {}
     return Kernel(q, q, gap, jnp.zeros_like(q), m, m, equal=True, gaussian=leaves_gaussian(block), **members)
@@ -66,13 +66,13 @@ def uncorrelated(q: Array) -> Array:
 
 
 def tangent(block: Block, state: Array) -> Array:
-    """chi_1 at a state: the factor of a germ between two replicas of the input, the same for each of its members."""
+    """chi_1 at a state: the factor of a tangent between two replicas of the input, the same for all members."""
     one, none = jnp.ones_like(state[0]), jnp.zeros_like(state[0])
     return block(kernel_of(block, state, one, none).replace(infinitesimal=True)).gap
 
 
 def _iterate(f: Callable[[Array], Array], start: Array, most: int | Array) -> tuple[Array, Array]:
-    """x after at most `most` steps of x -> f(x), and whether it rests."""
+    """x after at most `most` steps of x -> f(x), and whether it has converged."""
 
     def step(carry: tuple) -> tuple:
         i, _, x = carry
@@ -99,7 +99,7 @@ def settle(block: Block, q0: Array) -> tuple[Array, Array]:
     f = partial(next_state, frozen)
     state, rests = _iterate(f, uncorrelated(lax.stop_gradient(q0)), _FIRST)
     upward = f(state)[0] - state[0]
-    # Nothing above on the way up, or below on the way down, that could stop it?
+    # Is there no fixed point above on the way up, or below on the way down?
     ladder = jnp.where(upward > 0, _FAR, 1 / _FAR).astype(state.dtype)
     scale = jnp.stack([ladder, ladder, jnp.sqrt(ladder)], 1)
     beyond = jax.vmap(lambda s: (f(s * state)[0] - s[0] * state[0]) / s[0])(scale)
@@ -136,7 +136,7 @@ def slowest(matrix: Array) -> Array:
 
 
 def pairs_apart(block: Block, state: Array, chaotic: Array, chi_1: Array) -> tuple[Array, Array]:
-    """The fixed gap of two inputs at a state, and chi_c there: the slowest decay of (gap, across) towards it."""
+    """The fixed gap of two inputs at a state, and chi_c there: the slowest decay of (gap, gap_across) towards it."""
 
     def f(block: Block, state: Array, pair: Array) -> Array:
         after = block(kernel_of(block, state, pair[0], pair[1]))
@@ -151,12 +151,12 @@ def pairs_apart(block: Block, state: Array, chaotic: Array, chi_1: Array) -> tup
     system = jnp.where(usable, system, jnp.eye(2, dtype=pair.dtype))
     pair = pair + jnp.linalg.solve(system, f(block, state, pair) - pair)
     chi_c = slowest(jax.jacfwd(partial(f, block, state))(pair))
-    # What a block does not know of pairs has no slope either.
+    # Where a block maps pairs to NaN there is no slope either.
     chi_c = jnp.where(jnp.isnan(pair[0]), jnp.nan, chi_c)
     gap = jnp.minimum(pair[0], state[0])
     return jnp.where(chaotic, gap, 0.0), jnp.where(chaotic, chi_c, chi_1)
 
 
 def padded(value: Array) -> Array:
-    """A value as the first of MOST_ROOTS, the others NaN."""
+    """A value followed by NaN up to MOST_ROOTS entries."""
     return jnp.where(jnp.arange(MOST_ROOTS) == 0, value, jnp.nan)

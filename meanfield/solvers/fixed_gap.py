@@ -34,11 +34,11 @@ def ratio(block: Block, q: Array, gap: Array) -> Array:
 def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array, start: Array | None = None) -> tuple[Array, Array]:
     """The stable fixed gap at variance q, where gap'/gap = 1, and chi_c there; gap 0 and chi_1 unless `chaotic`.
 
-    gap'/gap falls with the gap, since the correlation map of one activation is convex on [0, 1], so that the root is
-    unique. With a = chi_1 - 1 at gap 0, the ratio is close to a - b s^p in s = sqrt(gap / q), p = 2 where phi is
-    smooth and 1 where it has kinks: each step fits b and p to the value and the slope at s, inside a bracket. The
-    first step is at s = `start`, else at c = 0, which is the root where an odd activation without bias decorrelates
-    completely. Where the block maps a pair to NaN both are NaN.
+    gap'/gap decreases with the gap, since the correlation map of one activation is convex on [0, 1]; so the root is
+    unique. With a = chi_1 - 1 at gap 0, the ratio is close to a - b s^p in s = sqrt(gap / q), p = 2 where phi is smooth
+    and 1 where it has kinks: each step fits b and p to the value and the slope at s, inside a bracket. The first step
+    is at s = `start`, else at c = 0, the root if an odd activation without bias decorrelates completely. If the block
+    maps a pair to NaN both are NaN.
 
     Differentiable by the implicit function theorem.
     """
@@ -97,12 +97,11 @@ def _fixed_gap_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Array]
 
 
 def noisy_gap(block: Block, q: Array, start: Array | None = None) -> tuple[Array, Array]:
-    """The fixed gap at variance q of a block that leaves equal inputs apart, and chi_c there.
+    """The fixed gap at variance q of a block that separates identical inputs, and chi_c there.
 
     gap' - gap is positive at 0 and concave in the gap, since the correlation map is convex in c on [0, 1]: it has one
-    root, to which Newton's method descends from c = 0 (`start` None) without overshooting; a bracket guards its
-    rounding.
-    Differentiable by the implicit function theorem.
+    root, to which Newton's method descends from c = 0 (`start` None) without overshooting; a bracket guards against
+    rounding. Differentiable by the implicit function theorem.
     """
     frozen = lax.stop_gradient((block, q))
 

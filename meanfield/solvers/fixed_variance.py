@@ -1,4 +1,4 @@
-"""Fixed points of the variance map: every one of them, and the one that the iteration from q0 reaches."""
+"""Fixed points of the variance map: all of them, and the one that the iteration from q0 reaches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOP = 1e16  # where the scan for fixed points ends
 
 
 def variance(block: Block, q: Array) -> Array:
-    """V(q): the variance one block later; of an input with uncorrelated members where the block couples them."""
+    """V(q): the variance one block later, for uncorrelated members if the block couples them."""
     if has_trait(block, "couples_members"):
         return next_state(block, uncorrelated(q))[0]
     return block(Kernel.single(q)).q1
@@ -36,17 +36,17 @@ def chi_perpendicular(block: Block, q: Array) -> Array:
 
 
 def scan_grid(dtype: Any) -> np.ndarray:
-    """The variances at which V(q) - q is looked at: twenty a decade where fixed points are, four elsewhere."""
+    """The scan grid for V(q) - q: twenty points per decade where fixed points are likely, four elsewhere."""
     low = -28 if dtype == np.float64 else -12
     coarse = np.arange(low, -8, 0.25), np.arange(-8, 10, 0.05), np.arange(10, 16.01, 0.25)
     return 10.0 ** np.concatenate(coarse)
 
 
 class Variances(NamedTuple):
-    """The variance half of a fixed point: everything that one input decides."""
+    """The variance half of a fixed point: everything determined by a single input."""
 
     q_star: Array
-    q: Array  # q_star where there is one, 1 elsewhere, so that no NaN enters a derivative
+    q: Array  # q_star if finite, else 1, so that no NaN enters a derivative
     status: Array
     phase: Array
     chaotic: Array  # a finite fixed point where nearby inputs separate
@@ -69,7 +69,7 @@ def solve_variance(block: Block, q0: Array) -> Variances:
     missing = jnp.isnan(roots)
     here = jax.vmap(partial(_evaluate_at, block))(jnp.append(jnp.where(missing, 1.0, roots), q))
     chi_1, chi_1_slope, chi_q, error = (values[-1] for values in here)
-    # Where V(0) = 0 both slopes have one limit, the mean of the squared one-sided slopes of what is next to 0.
+    # If V(0) = 0 both slopes have the same limit, the mean of the squared one-sided slopes at 0.
     chi_q = jnp.where(status == _ZERO, chi_1, chi_q)
     status = jnp.where((status == _CONVERGED) & (chi_q < -1) & (jnp.abs(converged.q - q) > 1e-3 * q), _CYCLES, status)
     known = finite & (status != _CYCLES)
@@ -90,7 +90,7 @@ class _Portrait(NamedTuple):
 
 
 def _evaluate_at(block: Block, q: Array) -> _Portrait:
-    """What one evaluation of the block tells about a variance q."""
+    """The result of one evaluation of the block at variance q."""
 
     def image(q: Array) -> tuple[tuple[Array, Array], Array]:
         after = block(Kernel.coincident(q))
@@ -106,7 +106,7 @@ class _Settled(NamedTuple):
 
 
 def _settle(block: Block, q0: Array) -> _Settled:
-    """q after a good number of layers from q0; the direction rule of `_reached` does the rest."""
+    """q many layers after q0; the direction rule of `_reached` does the rest."""
     frozen = lax.stop_gradient(block)
 
     def step(state: tuple) -> tuple:
@@ -146,10 +146,10 @@ def _all_roots(block: Block, dtype: Any) -> tuple[_Scan, Array]:
         return (image - q) / q, slope - image / q
 
     roots = jnp.exp(bracketed_newton(log_excess, brackets(signs, jnp.log(grid))))
-    # log q has |log q| times fewer digits than q: one step in q itself.
+    # log q has |log q| times fewer digits than q: take one last step in q itself.
     image, slope = jax.vmap(partial(_value_and_slope, frozen))(roots)
     moved = roots - jnp.where(slope != 1, (image - roots) / jnp.where(slope != 1, slope - 1, 1.0), 0.0)
-    # Where V becomes infinite V(q) - q changes its sign and has no root.
+    # Where V becomes infinite, V(q) - q changes sign without a root.
     return _Scan(signs, images.q1[-1]), jnp.where(jnp.abs(image - roots) <= 1e-3 * roots, moved, jnp.nan)
 
 
@@ -189,7 +189,7 @@ def _reached(q0: Array, converged: _Settled, roots: Array, scan: _Scan) -> tuple
 
 
 def phase_of(chi_1: Array, moved: Array, status: Array, known: Array) -> Array:
-    """By the sign of chi_1 - 1, critical where that is within its own error; `moved` is what q's error does to it."""
+    """By the sign of chi_1 - 1, critical if that is within its own error; `moved` is the error inherited from q."""
     moved = jnp.where(jnp.isfinite(moved), moved, 0.0)
     error = 8 * jnp.finfo(chi_1.dtype).eps * (1 + jnp.abs(chi_1)) + jnp.abs(moved)
     by_sign = jnp.where(chi_1 < 1, Phase.ORDERED.code, Phase.CHAOTIC.code)

@@ -1,4 +1,4 @@
-"""Roots of a function of one positive variable: a sign scan, then bracketed Newton, differentiable at the end."""
+"""Roots of a function of one positive variable: a sign scan, then bracketed Newton, with implicit derivatives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ITERATIONS = 60
 
 
 def significant_signs(values: Array, noise: Array, below: Array) -> Array:
-    """Signs in {-1, 0, 1}; what is within the noise takes the sign `below` the first entry, or else the next one's.
+    """Signs in {-1, 0, 1}; an entry within the noise takes the sign `below` (before the first), or else the next one's.
 
     `below` holds up to the first significant entry only. All zero where nothing is significant.
     """
@@ -25,14 +25,14 @@ def significant_signs(values: Array, noise: Array, below: Array) -> Array:
     place = jnp.arange(count)
     following = lax.cummin(jnp.where(signs != 0, place, count), axis=0, reverse=True)
     last = jnp.max(jnp.where(signs != 0, place, 0))
-    # Noise at the upper end has nothing after it and takes what comes before.
+    # Noise at the upper end has no successor and takes the preceding sign.
     filled = signs[jnp.where(following == count, last, following)]
     bottom = (place < following[0]) & (following[0] < count) & (below != 0)
     return jnp.where(bottom, below, filled)
 
 
 class Brackets(NamedTuple):
-    """Intervals (MOST_ROOTS,) in which a sign changes, and whether it rises there; NaN where there are fewer."""
+    """Intervals (MOST_ROOTS,) in which the sign changes, and whether it rises there; NaN-padded."""
 
     lo: Array
     hi: Array
@@ -76,7 +76,7 @@ def _newton_step(value: Array, slope: Array, rising: Array, lo: Array, hi: Array
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def attach(f: Callable[..., Array], root: Array, *args: Any) -> Array:
-    """The root itself, f(root, *args) = 0 found elsewhere, with the derivative of the implicit function theorem.
+    """A root of f(root, *args) = 0 found elsewhere, given the derivative of the implicit function theorem.
 
     f is a scalar function that closes over nothing that is differentiated. Derivatives of every order, in forward and
     reverse mode; 0 where df/droot is.
@@ -88,7 +88,7 @@ def attach(f: Callable[..., Array], root: Array, *args: Any) -> Array:
 def _attach_jvp(f: Callable[..., Array], primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     root, *args = primals
     root = attach(f, root, *args)
-    # A root that is NaN has no derivative, and must not put a NaN into others'.
+    # A NaN root has no derivative and must not contaminate those of others.
     at = jnp.where(jnp.isnan(root), 1.0, root)
     moved = jax.jvp(lambda *args: f(at, *args), tuple(args), tuple(tangents[1:]))[1]
     slope = jax.jvp(lambda root: f(root, *args), (at,), (jnp.ones_like(at),))[1]

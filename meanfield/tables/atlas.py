@@ -1,4 +1,4 @@
-"""Panels of c* side by side, so that points of all of them are solved by one program."""
+"""Panels of c* side by side, so that one program solves points of all of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .pair_panel import FINEST, NODES, PairPanel
 class Atlas(NamedTuple):
     """Panels of c*, side by side.
 
-    panels       : which these are
-    piece        : (all panels, FINEST) the number of the piece of each panel and r; -1 where there is none
+    panels       : their numbers
+    piece        : (all panels, FINEST) the number of the piece of each panel and r; -1 if there is none
     corners      : (pieces, 3) the panel of each piece, and its ends in r
     coefficients : (pieces, 2 * NODES in r, NODES in y), as in `PairPanel`
     """
@@ -26,7 +26,7 @@ class Atlas(NamedTuple):
 
 
 def side_by_side(panels: Mapping[int, PairPanel | None], count: int) -> Atlas:
-    """The atlas of some of `count` panels; None stands for one that polynomials do not resolve."""
+    """The atlas of some of `count` panels; None for a panel that polynomials do not resolve."""
     piece = np.full((count, FINEST), -1, np.int16)
     corners: list[np.ndarray] = [np.zeros((0, 3))]
     coefficients: list[np.ndarray] = [np.zeros((0, 2 * NODES, NODES))]

@@ -40,20 +40,20 @@ class MomentTable(ClosedForms):
     at_zero: Any
 
     def step_of(self, q: Array) -> Array:
-        """The interval of the grid that q is in."""
+        """The interval of the grid that contains q."""
         cells = len(self.step_of_cell)
         known = jnp.clip(lax.stop_gradient(q), self.grid[0], self.grid[-1])
         cell = jnp.log(known / self.grid[0]) * (cells / jnp.log(self.grid[-1] / self.grid[0]))
         return jnp.asarray(self.step_of_cell)[jnp.minimum(cell.astype(int), cells - 1)].astype(int)
 
     def place(self, q: Array, step: Array) -> Array:
-        """q's place in its interval, in [-1, 1] to rounding; what is off the grid is put at its end."""
+        """The position of q in its interval, in [-1, 1] to rounding; values off the grid are moved to its end."""
         centre, half = (jnp.asarray(of)[step] for of in (self.centre, self.half))
-        # Not the place is clipped: at the end of an interval that would hide half of its slope.
+        # The position is not clipped: at the end of an interval that would lose half the slope.
         return jnp.log(jnp.clip(q, self.grid[0], self.grid[-1]) / centre) / half
 
     def variance_and_second(self, t: Array, step: Array) -> tuple[Array, Array]:
-        """q and E[phi^2] at places in intervals."""
+        """q and E[phi^2] at positions in intervals."""
         q = jnp.asarray(self.centre)[step] * jnp.exp(jnp.asarray(self.half)[step] * t)
         return q, self._at(self.second, t, step) * (q + self.at_zero**2)
 
@@ -93,19 +93,19 @@ class Known(NamedTuple):
 def interpolated(
     grid: np.ndarray, centre: np.ndarray, half: np.ndarray, q: np.ndarray, known: Known, at_zero: np.float64
 ) -> MomentTable:
-    """The moments as polynomials, from what is known at the Chebyshev nodes q (steps, nodes) of each step."""
+    """The moments as polynomials, from values at the Chebyshev nodes q (steps, nodes) of each step."""
     finite = np.all(np.isfinite(known.second + known.slope), 1)
     known = jax.tree.map(lambda part: np.where(finite[:, None], part, 1.0), known)
     spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
     parts = known.mean, known.second / (q + at_zero**2), known.slope, spread
     coefficients = [chebyshev(NODES_OF_STEP)[1] @ part.T for part in parts]
     _, second, slope, _ = coefficients
-    # Where phi vanishes next to 0, so do its moments: at tiny q there is nothing to resolve.
+    # Where phi vanishes near 0, so do its moments at tiny q: nothing to resolve.
     tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.where(c[0] == 0, 1.0, np.abs(c[0])) for c in (second, slope)))
     own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
-    # In powers of t: the steps are short, so that the coefficients fall too fast for these to cancel.
+    # Powers of t: the steps are short, so that the coefficients decay too fast to cancel.
     mean, second, slope, spread = (to_powers(NODES_OF_STEP) @ part for part in coefficients)
-    # A step in which a moment becomes infinite is one in which both are.
+    # A moment that becomes infinite within a step makes both infinite there.
     second[:, ~finite], slope[:, ~finite] = (
         np.where(np.arange(NODES_OF_STEP) == 0, np.inf, 0.0)[:, None] for _ in range(2)
     )

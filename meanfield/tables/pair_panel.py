@@ -1,4 +1,4 @@
-"""A panel of variances in the table of pairs: the deficit of the slope there, and the c* that follow from it."""
+"""A panel of variances in the table of pairs: the deficit of the slope, and c* from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.polynomial.chebyshev import cheb2poly, chebder, chebval
 from ..gaussian.quadrature import gauss_legendre
 
 NODES = 16
-"""Variances tabulated in each panel, and places in each piece of it."""
+"""Variances tabulated in each panel, and nodes in each piece of it."""
 ENOUGH, RESOLVED = 1e-9, 1e-8
 FINEST = 4096
 """Pieces of r are at least 1 / FINEST long."""
@@ -34,18 +34,10 @@ def chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
 def to_powers(count: int) -> np.ndarray:
     """The matrix from Chebyshev coefficients to those of powers.
 
-    Powers keep the digits where the coefficients fall by more than 1 + sqrt(2) a degree, as they do of what a table
-    resolves: T_n has coefficients of size (1 + sqrt(2))^n.
+    Powers keep all digits if the coefficients decay faster than 1 + sqrt(2) per degree, as in a resolved table: T_n has
+    coefficients of size (1 + sqrt(2))^n.
     """
     return np.array([np.pad(cheb2poly(row), (0, count))[:count] for row in np.eye(count)]).T
-
-
-def powers(t: Array, count: int) -> Array:
-    """1, t ... t^(count-1), stacked on a new second axis."""
-    rows = [jnp.ones_like(t)]
-    for _ in range(count - 1):
-        rows.append(rows[-1] * t)
-    return jnp.stack(rows, 1)
 
 
 def horner(coefficients: Array, t: Array) -> Array:
@@ -67,7 +59,7 @@ def tail_of(coefficients: np.ndarray) -> float:
 
 
 def coefficients_needed(coefficients: np.ndarray) -> float:
-    """How many coefficients bring the tail down to ENOUGH, if it goes on falling as over the second half of these."""
+    """How many coefficients bring the tail down to ENOUGH, extrapolating the decay over the second half of these."""
     count = len(coefficients)
     half, whole = tail_of(coefficients[: count // 2]), tail_of(coefficients)
     if whole <= ENOUGH:
@@ -98,11 +90,11 @@ class Deficit(NamedTuple):
     order: int
 
     def at(self, coefficients: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """One of the two at v (NODES, m)."""
+        """Either of the two, evaluated at v (NODES, m)."""
         return v**self.order * chebval(2 * v - 1, coefficients.T[:, :, None], tensor=False)
 
     def invert_mean(self, mean: np.ndarray) -> np.ndarray:
-        """v where the mean deficit is what is asked (NODES, m), by Newton's method in logarithms within a bracket."""
+        """v at which the mean deficit has the given values (NODES, m), by bracketed Newton in logarithms."""
         steep = chebder(self.mean.T, scl=2.0).T
         s, lo, hi = np.zeros_like(mean), np.full_like(mean, -60.0), np.zeros_like(mean)
         for _ in range(60):
@@ -112,7 +104,7 @@ class Deficit(NamedTuple):
             lo, hi = np.where(excess < 0, s, lo), np.where(excess < 0, hi, s)
             newton = s - excess / (self.order + v * slope / value)
             before, s = s, np.where((newton >= lo) & (newton <= hi), newton, (lo + hi) / 2)
-            # Rounding of the sums leaves no more to gain.
+            # The rounding of the sums leaves nothing more to gain.
             if np.max(np.abs(s - before)) < 1e-13:
                 break
         return np.exp(s)
@@ -130,7 +122,7 @@ class PairPanel(NamedTuple):
 
 
 def solve_panel(deficit: Deficit) -> PairPanel | None:
-    """The panel of c*, its pieces of r halved until they resolve it; None where the finest do not."""
+    """The panel of c*, its pieces of r halved until they resolve it; None if the finest do not."""
     end = deficit.at(deficit.mean, np.ones((NODES, 1)))
     power = rising_power(deficit.order)
     nodes, matrix = chebyshev(NODES)

@@ -53,7 +53,7 @@ class PairTable(ClosedForms):
         v = v / jnp.arcsinh(stretch * np.pi / 2)
         rows, columns = polynomials(2 * (y - panel) - 1, NODES), polynomials(2 * v - 1, self.shares.shape[3])
         share = v**self.order * (rows @ jnp.asarray(self.shares)[which][panel] @ columns)
-        # At the ends of the range and at c = 0 a variance or a gap may be off by its rounding.
+        # A variance at the end of the range, or a gap at c = 0, may be outside by rounding.
         near = 1e-9
         known = (y > -near) & (y < self.shares.shape[1] + near) & (e < 1 + near) & (jnp.abs(q1 - q2) <= 1e-12 * q1)
         step = self.single.step_of(q1)

@@ -1,9 +1,9 @@
-"""Moments of a sampled activation at thousands of variances, as matrix products: what filling a table costs.
+"""Moments of a sampled activation at thousands of variances, as matrix products: the cost of filling a table.
 
-The nodes serve every variance, and a Gaussian sees a window of them: those between a ten-thousandth of its width and
-its reach. Variances are taken in ascending groups, so that one window serves a group, and each moment is one product of
-Gaussian weights with a column of samples. Nodes below the window meet a density that is flat but for its second order:
-two sums, the same for the whole group.
+The nodes serve every variance, and each Gaussian uses a window of them: from a ten-thousandth of its width to its
+reach. Variances are taken in ascending groups, so that one window serves a group, and each moment is one product of
+Gaussian weights with a column of samples. Below the window the density is flat to second order: two sums serve the
+whole group.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .moment_polynomials import Known
 
 _TOGETHER = 32
 _INNER = 1e-4
-# What lies beyond the reach up to here tells whether the integrand falls there.
+# The nodes between the reach and here show whether the integrand decreases there.
 _BEYOND = 1.6 * REACH
 _NOTHING = 1e-30
 
@@ -27,7 +27,7 @@ _NOTHING = 1e-30
 def moments_of_samples(samples: Samples, q: np.ndarray) -> Known:
     """E[phi], E[phi^2], E[phi'^2], a bound on the second's error, and Var[phi'], at variances q (n,) >= 0.
 
-    The variance of phi' is right relative to itself. NaN above the variances that the nodes reach.
+    The variance of phi' has full relative accuracy. NaN above the variances that the nodes reach.
     """
     order = np.argsort(q, kind="stable")
     groups = [order[i : i + _TOGETHER] for i in range(0, q.size, _TOGETHER)]
@@ -43,7 +43,7 @@ def _of_group(samples: Samples, q: np.ndarray) -> Known:
         return _with_zeros(samples, q, positive)
     window = _Window(samples, float(np.sqrt(q[0])), float(np.sqrt(q[-1])))
     if q.size > 1 and not window.finite:
-        # An overflow that one variance sees is out of reach of another.
+        # An overflow at one variance may be out of reach for another.
         return jax.tree.map(lambda *parts: np.concatenate(parts), *[_of_group(samples, one[None]) for one in q])
     return window.moments(np.sqrt(q)[:, None])
 
@@ -58,7 +58,7 @@ def _with_zeros(samples: Samples, q: np.ndarray, positive: np.ndarray) -> Known:
 
 
 class _Window:
-    """The panels that Gaussians of widths from `low` to `high` see, and sums over those further in."""
+    """The panels within the windows of widths from `low` to `high`, and sums over the panels further in."""
 
     def __init__(self, samples: Samples, low: float, high: float) -> None:
         size = np.abs(samples.x)
@@ -67,7 +67,7 @@ class _Window:
         self.x, self.dx, value, slope = (a[seen].ravel() for a in (samples.x, samples.dx, samples.value, samples.slope))
         self.shape = (-1, int(seen.sum()), samples.x.shape[1])
         self.size = size[seen].ravel()
-        # phi' is taken from a value that it has near by, so that its variance does not cancel.
+        # phi' is shifted by a nearby value, so that its variance does not cancel.
         near = slope[np.abs(self.size / np.sqrt(low * high) - 1).argmin()]
         shift = near if np.isfinite(near) else 0.0
         self.shift, self.columns = shift, _columns(value, slope, shift)
@@ -96,12 +96,12 @@ class _Window:
 
 
 def _columns(value: np.ndarray, slope: np.ndarray, shift: float) -> np.ndarray:
-    """phi, phi^2, phi' less the shift, its square, and phi'^2: (nodes, 5)."""
+    """phi, phi^2, phi' minus the shift, its square, and phi'^2: (nodes, 5)."""
     return np.stack([value, value**2, slope - shift, (slope - shift) ** 2, slope**2], 1)
 
 
 def _ends(size: np.ndarray, density: np.ndarray) -> tuple[Any, Any]:
-    """The largest integrand at the ends of the reach, and whether it falls beyond them or is nothing there."""
+    """The largest integrand at the ends of the range, and whether it decreases beyond them or vanishes there."""
     last, beyond = (size > 0.9 * REACH) & (size <= REACH), (size > 1.2 * REACH) & (size < _BEYOND)
     tail, after = (np.where(there, density, 0.0).max(1, initial=0.0) for there in (last, beyond))
     return tail, (after < 1e-6 * tail) | (np.maximum(tail, after) <= _NOTHING)

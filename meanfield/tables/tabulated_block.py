@@ -1,4 +1,4 @@
-"""Blocks whose activations are read from their tables: a pair costs microseconds, by quadrature milliseconds."""
+"""Blocks whose activations are read from tables: a pair costs microseconds instead of milliseconds by quadrature."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MOST_PANELS = 24
 
 @in_float64
 def tables_for(block: Block, visit: Callable[[list[Activation]], np.ndarray | jax.Array]) -> list[Activation] | None:
-    """Each activation of a block with its `PairTable`, for the variances that the block asks it for.
+    """Each activation of a block with its `PairTable`, for the variances at which the block evaluates it.
 
-    visit(activations) runs the block with these and returns what `visited` does, (..., activations, 2): the smallest
-    and largest variance, the leading axes being points and layers. None where a table does not serve: closed forms
-    everywhere, value jumps, variances that polynomials do not resolve, a block with a loop of its own inside.
+    visit(activations) runs the block with these and returns the ranges of `visited`, (..., activations, 2): the
+    smallest and largest variance, the leading axes being points and layers. None if a table does not apply: closed
+    forms everywhere, value jumps, variances that polynomials do not resolve, a block with a loop of its own inside.
     """
     parts = activations_of(block)
     if all(phi.closed is not None for phi in parts) or any(phi.has_steps for phi in parts):
@@ -44,7 +44,7 @@ def tables_for(block: Block, visit: Callable[[list[Activation]], np.ndarray | ja
 
 @in_float64
 def single_tables(block: Block) -> list[Activation] | None:
-    """Each activation of a block with a table of its moments of one input, at every variance; None where phi jumps."""
+    """Each activation of a block with a table of its single-input moments at every variance; None if phi jumps."""
     parts = activations_of(block)
     if any(phi.has_steps and phi.closed is None for phi in parts):
         return None
@@ -52,7 +52,7 @@ def single_tables(block: Block) -> list[Activation] | None:
 
 
 def _tabulated(phi: Activation, low: float, high: float) -> Activation | None:
-    """The activation's pairs at variances from low to high; None where polynomials do not resolve them."""
+    """The activation's pair table from variance low to high; None if polynomials do not resolve it."""
     table = table_of(phi)
     if not (low > 0 and np.isfinite(high)):
         return None

@@ -1,8 +1,8 @@
-"""Which variances a block asks its activations for: an output of the function that asks.
+"""The variances at which a block evaluates its activations, returned as an output of the traced function.
 
-A table serves a range of variances, so what a block visits must be known before its pairs are tabulated. `visited` runs
-a block whose activations note what they are asked for, and returns the notes beside the result, from inside the traced
-function. A loop carries them: a `Repeat` does so itself, a loop over layers by `widened`.
+A table serves a range of variances, so the variances that a block visits must be known before its pairs are tabulated.
+`visited` runs a block whose activations record their variances, and returns the ranges beside the result, from inside
+the traced function. A loop carries them: a `Repeat` does so itself, a loop over layers by `widened`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 
 def visited(block: Block, compute: Callable[[Block], T]) -> tuple[T, Array]:
-    """compute(block), and the smallest and largest variance at which it asked each activation for moments.
+    """compute(block), and the smallest and largest variance at which it evaluated each activation.
 
-    The ranges are (activations, 2), in the order of the block's pytree, infinite and empty where nothing was asked.
+    The ranges are (activations, 2), in the order of the block's pytree, empty (infinite ends) if never evaluated.
     The activations must have moments of their own (`sampled`), and the block must meet scalar kernels.
     """
     notes = _Notes(len(activations_of(block)))
@@ -37,12 +37,12 @@ def visited(block: Block, compute: Callable[[Block], T]) -> tuple[T, Array]:
 
 
 def widened(ranges: Array, more: Array) -> Array:
-    """The smallest ranges that hold two."""
+    """The smallest ranges that contain both."""
     return jnp.stack([jnp.minimum(ranges[:, 0], more[:, 0]), jnp.maximum(ranges[:, 1], more[:, 1])], 1)
 
 
 class _Notes:
-    """The ranges noted since the innermost `during` began; they belong to its trace and leave it as its output."""
+    """The ranges recorded since the innermost `during` began; they belong to its trace and leave it as its output."""
 
     def __init__(self, count: int) -> None:
         self.nothing = np.tile([np.inf, -np.inf], (count, 1))
@@ -63,7 +63,7 @@ class _Notes:
 
 @dataclass(frozen=True)
 class _Watched(ClosedForms):
-    """Moments that note the variance they are asked for; `number` is the activation's place in its block."""
+    """Moments that record the variance they are evaluated at; `number` is the activation's index in its block."""
 
     known: Any
     notes: _Notes
@@ -76,7 +76,7 @@ class _Watched(ClosedForms):
 
 @dataclass(frozen=True)
 class _NotingRepeat(Repeat):
-    """A `Repeat` whose loop carries what is noted inside."""
+    """A `Repeat` whose loop carries the ranges recorded inside."""
 
     notes: _Notes
 

@@ -22,7 +22,7 @@ from ..tables.tabulated_block import single_tables, tables_for
 from ..tables.visits import activations_of, visited, with_activations
 from .fixed_point import FixedPoint, fixed_point, solve, solve_correlation
 
-# Fewer points are not worth compiling for.
+# Fewer points are not worth a compilation.
 _PIECE, _WORTH_A_TABLE, _SINGLY = 32, 64, 16
 
 Paths = tuple[Path, Path]
@@ -39,7 +39,7 @@ def solve_block_grid(block: Block, paths: Paths, values: tuple[np.ndarray, np.nd
 
 def _solved(block: Block, paths: Paths, every: list[np.ndarray], q0: float) -> FixedPoint:
     def in_pieces(compute: Callable[..., Any], *more: Any) -> Any:
-        """compute of every point, and of `more`, in pieces of one size, so that one program serves every grid."""
+        """compute of every point, and of `more`, in chunks of one size, so that one program serves every grid."""
         pieces = []
         for start in range(0, every[0].size, _PIECE):
             rows = np.minimum(np.arange(start, start + _PIECE), every[0].size - 1)
@@ -95,7 +95,7 @@ def _variances(
 
 @host_float64(static=("paths",))
 def _visited(activations: list[Activation], block: Block, x: Array, y: Array, q: Array, *, paths: Paths) -> Array:
-    """The variances that one layer at every point asks each activation for: (points, activations, 2)."""
+    """The variances that one layer at every point visits in each activation: (points, activations, 2)."""
 
     def one(x: Array, y: Array, q: Array) -> Array:
         here = with_activations(_at(block, paths, x, y), activations)
@@ -109,7 +109,7 @@ def _correlations(
     tables: list[Activation] | None, block: Block, x: Array, y: Array, v: Variances, *, paths: Paths
 ) -> FixedPoint:
     if tables is None:
-        # One point at a time: pairs are what costs.
+        # One point at a time: pairs dominate the cost.
         return lax.map(lambda point: solve_correlation(_at(block, paths, *point[:2]), point[2]), (x, y, v))
 
     def one(x: Array, y: Array, v: Variances) -> FixedPoint:

@@ -1,8 +1,8 @@
 """The edge of chaos: where chi_1 = 1, as a curve parametrized by q* and as points on it.
 
-At a chosen q* criticality asks sigma_w^2 = 1 / E[phi'^2], and the fixed point then asks
+At a given q*, criticality requires sigma_w^2 = 1 / E[phi'^2], and the fixed point then requires
 sigma_b^2 = q - sigma_w^2 E[phi^2]: no root in two dimensions is needed. For a given sigma_b or sigma_w it is a root in
-q alone, of which there may be several.
+q alone; there may be several.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _FOUND, _NONE, _LIMIT, _INVARIANT = (
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class EdgeOfChaos(Result):
-    """Points of the critical line; arrays of one shape. sigma_b is NaN where criticality at that q asks sigma_b^2 < 0.
+    """Points of the critical line; arrays of one shape. sigma_b is NaN where it would need sigma_b^2 < 0.
 
-    q is q*; chi_q = dV/dq there; stable says chi_q < 1: an unstable point is not reached by iteration.
+    q is q*; chi_q = dV/dq there; stable: chi_q < 1 (iteration does not reach an unstable point).
     """
 
     q: Any
@@ -54,7 +54,7 @@ class EdgeOfChaos(Result):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class CriticalPoint(Result):
-    """What `critical` returns: scalars, NaN where there is none; `branches` holds every point found, NaN-padded."""
+    """The result of `critical`: scalars, NaN if there is none; `branches` holds every point found, NaN-padded."""
 
     sigma_w: Any
     sigma_b: Any
@@ -94,7 +94,7 @@ def _line(at: Moments, q: Array) -> tuple[Array, Array]:
 def _point(phi: Activation, q: Array) -> EdgeOfChaos:
     at, growth = jax.jvp(partial(moments, phi), (q,), (jnp.ones_like(q),))
     w_var, b_var = _line(at, q)
-    # Within rounding of 0 it is 0: homogeneous activations, and the limit q -> 0.
+    # Within rounding of 0 it counts as 0: homogeneous activations, and the limit q -> 0.
     b_var = jnp.where(jnp.abs(b_var) <= 64 * jnp.finfo(q.dtype).eps * q, 0.0, b_var)
     legal = (b_var >= 0) & (w_var > 0)
     sigma_b = jnp.where(legal, jnp.sqrt(jnp.where(b_var > 0, b_var, 1.0)) * (b_var > 0), jnp.nan)
@@ -113,7 +113,7 @@ def critical(
     Give exactly one. `status` is found, none, limit_q0 (criticality at q* = 0 only) or scale_invariant (at every q:
     ReLU at sigma_b = 0, He et al. 2015). Of several branches the stable one (chi_q < 1) comes first, then the smallest
     q*; `branches` has all. Differentiable in the given number and in the activation's parameters. Raises InputError
-    where not exactly one number is given, or it is negative. Accurate to 1e-10 relative, or what conditioning allows.
+    unless exactly one number is given, and it is not negative. Accurate to 1e-10 relative, or what conditioning allows.
 
     >>> import meanfield as mf
     >>> point = mf.critical("tanh", sigma_b=0.05**0.5)
@@ -137,7 +137,7 @@ def _critical(phi: Activation, value: Any, *, given: str) -> CriticalPoint:
     excess = partial(_excess, given)
     frozen = lax.stop_gradient((phi, value))
     dtype = value.dtype
-    # Below these q rounding hides the line; `limit_q0` says what happens there.
+    # Below these q rounding hides the line; the status `limit_q0` covers that case.
     low, high = (-12, 12) if dtype == np.float64 else (-6, 6)
     grid = jnp.asarray(10.0 ** np.arange(low, high + 0.01, 0.05), dtype)
     values = jax.vmap(lambda q: excess(q, *frozen))(grid)
@@ -152,7 +152,7 @@ def _critical(phi: Activation, value: Any, *, given: str) -> CriticalPoint:
 
 
 def _excess(given: str, q: Array, phi: Activation, value: Array) -> Array:
-    """How far the critical line at q is from the given number: sigma_b^2 in units of q, sigma_w^2 in its own."""
+    """The distance of the critical line at q from the given number: in sigma_b^2 over q, or in relative sigma_w^2."""
     w_var, b_var = _line(moments(phi, q), q)
     return (b_var - value**2) / q if given == "sigma_b" else w_var / value**2 - 1
 
@@ -160,7 +160,7 @@ def _excess(given: str, q: Array, phi: Activation, value: Array) -> Array:
 def _order_branches(
     phi: Activation, roots: Array, invariant: Array | np.bool_, value: Array, given: str
 ) -> CriticalPoint:
-    """The branches of all roots, ordered, and the status that says what was found."""
+    """The branches of all roots, ordered, and the status."""
     known = ~jnp.isnan(roots)
     points = jax.vmap(partial(_point, phi))(jnp.append(jnp.where(known, roots, 1.0), 0.0))
     limit = jax.tree.map(lambda a: a[-1], points)
@@ -175,7 +175,7 @@ def _order_branches(
     wanted = {"sigma_b": value == 0, "sigma_w": jnp.abs(limit.sigma_w - value) <= 8 * eps * value, "q": value == 0}[
         given
     ]
-    # At sigma_b = 0 a homogeneous activation is critical at every q; at sigma_w only if that is its own.
+    # A homogeneous activation is critical at every q at sigma_b = 0; given sigma_w, only if that is its critical one.
     limited = wanted & at_zero & jnp.isfinite(limit.sigma_w) & (~legal[order[0]] if given != "q" else True)
     status = jnp.where(legal[order[0]], _FOUND, jnp.where(limited, _LIMIT, _NONE))
     status = jnp.where(invariant & wanted, _INVARIANT, status)

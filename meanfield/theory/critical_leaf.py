@@ -29,7 +29,7 @@ _SCAN, _ROUNDS = 97, 11
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class CriticalLeaf(Result):
-    """What `solve_critical` returns: NaN where there is none; `all_values` (5,) holds every one found, ascending.
+    """The result of `solve_critical`: NaN if there is no critical value; `all_values` (5,) holds all found, ascending.
 
     value : of the leaf;  q_star, chi_q : there;  stable : chi_q < 1;  status : see `CriticalStatus`
     """
@@ -47,12 +47,12 @@ def solve_critical(
 ) -> CriticalLeaf:
     """The value of a leaf at which chi_1 = 1 at the fixed point that iteration from q0 reaches.
 
-    `leaf` is a path ("sigma_w" is that of every layer, "blocks.1.sigma_w" one) or a getter; `bracket` is where to look,
-    a factor of 8 either way of the leaf's own value if None. Values are scanned in 97 steps and refined to rounding;
-    of several the first whose variance is stable comes first. `status` is found, none, limit_q0 (q* = 0 there) or
-    scale_invariant (every q is a fixed point there). With dropout chi_1 is what gradients see: xi_c stays finite.
-    Raises InputError for an unknown leaf or an empty bracket, and under a trace. Accurate to about 1e-12, or what
-    the fixed point's conditioning allows.
+    `leaf` is a path ("sigma_w" in every layer, "blocks.1.sigma_w" in one) or a getter; `bracket` is the interval to
+    search, if None a factor of 8 around the leaf's present value. Values are scanned in 97 steps and refined to
+    rounding; of several the first whose variance is stable comes first. `status` is found, none, limit_q0 (q* = 0
+    there) or scale_invariant (every q is a fixed point there). With dropout chi_1 governs gradients only: xi_c stays
+    finite. Raises InputError for an unknown leaf or an empty bracket, and under a trace. Accurate to about 1e-12, or
+    what the fixed point's conditioning allows.
 
     >>> import meanfield as mf
     >>> block = mf.Activate("relu") >> mf.Dropout(0.2) >> mf.Dense(1.0)
@@ -79,7 +79,7 @@ def solve_critical(
 
 
 class _Crossing(NamedTuple):
-    """A value at which chi_1 = 1, and what is there."""
+    """A value at which chi_1 = 1, with q* and chi_q there."""
 
     value: float
     q_star: float
@@ -95,7 +95,7 @@ def _bracket(block: Block, path: Path, bracket: Any) -> tuple[float, float]:
     if bracket is None:
         own = float(leaf(block, path))
         if not own > 0:
-            raise InputError(f"leaf={path_name(path)!r} is {own}: give bracket=(lo, hi) to say where to look")
+            raise InputError(f"leaf={path_name(path)!r} is {own}: give bracket=(lo, hi) to search")
         return own / 8, own * 8
     try:
         lo, hi = (float(end) for end in bracket)
@@ -107,9 +107,9 @@ def _bracket(block: Block, path: Path, bracket: Any) -> tuple[float, float]:
 
 
 class _Probe(NamedTuple):
-    """What is found at values of the leaf; arrays of their shape.
+    """Results at values of the leaf; arrays of their shape.
 
-    side : of chi_1 - 1, of V(q) - q where q runs away, NaN elsewhere;  far, kept : chi and V(q) / q at q0
+    side : of chi_1 - 1, of V(q) - q where q diverges, NaN elsewhere;  far, kept : chi and V(q) / q at q0
     """
 
     side: Array
@@ -148,7 +148,7 @@ def _probe_of(status: Any, chi_1: Any, q_star: Any, chi_q: Any, far: Array, kept
 
 
 def _refined(block: Block, path: Path, lo: float, hi: float, q0: float) -> _Crossing | None:
-    """The crossing between two values, by cutting the interval into 96 again and again with one compiled program."""
+    """The crossing between two values, by repeatedly dividing the interval into 96 with one compiled program."""
     for _ in range(_ROUNDS):
         values = np.linspace(lo, hi, _SCAN)
         side = _probe(block, values, q0, path=path).side
@@ -162,7 +162,7 @@ def _refined(block: Block, path: Path, lo: float, hi: float, q0: float) -> _Cros
 
 
 def _described(block: Block, path: Path, lo: float, hi: float, value: float, q0: float) -> _Crossing | None:
-    """What is at a crossing; None where chi_1 jumps over 1 without taking it."""
+    """The result at a crossing; None if chi_1 jumps across 1 without attaining it."""
     found = _probe(block, np.resize([lo, hi, value], _SCAN), q0, path=path)
     at = Status(found.status[:3])
     kept = np.all(np.abs(np.stack([found.far[:3], found.kept[:3]]) - 1) < 1e-9)

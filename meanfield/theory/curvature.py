@@ -1,4 +1,4 @@
-"""Second order in the distance of a pair: how the correlation map bends at c = 1, and how curves of inputs do."""
+"""Second order in the distance of a pair: the curvature of the correlation map at c = 1, and of curves of inputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .fixed_point import fixed_variance
 class Germ(NamedTuple):
     """A block at a close pair of one variance: gap -> linear gap - root gap^(3/2) - square gap^2 / 2 + ...
 
-    `variance` is the one after the block. `square` is inf where `root` is not 0: the second derivative diverges.
+    `variance` is that after the block. `square` is inf where `root` is not 0: the second derivative diverges.
     """
 
     variance: Array
@@ -77,19 +77,19 @@ def _then(first: Germ, second: Germ) -> Germ:
 
 
 def _finite(value: Array) -> Array:
-    # 0 times inf, for sigma_w = 0 behind a kink, and its derivative.
+    # Avoid 0 times inf for sigma_w = 0 after a kink, also in the derivative.
     return jnp.where(jnp.isinf(value), 0.0, value)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class Curvature(Result):
-    """What `curvature` returns; scalars. C is the correlation map at variance q, e = 1 - c.
+    """The result of `curvature`; scalars. C is the correlation map at variance q, e = 1 - c.
 
     q            : the variance at which the map is taken
     slope        : C'(1); chi_1 where q is q*
     curvature    : C''(1), inf where phi has kinks
-    three_halves : k of C(1 - e) = 1 - slope e + k e^(3/2) + ...; 0 where phi has none
+    three_halves : k of C(1 - e) = 1 - slope e + k e^(3/2) + ...; 0 without kinks
     critical     : whether q = V(q) and slope = 1, each to within its own rounding
     kappa        : lim (1 - c) l on the critical line, 2 / C''(1); NaN off it
     coefficient  : lim (1 - c) l^2 on the critical line, 4 / k^2; NaN off it
@@ -105,14 +105,14 @@ class Curvature(Result):
 
 
 def curvature(block: Block, q: Any = None) -> Curvature:
-    """How the correlation map bends at c = 1, which decides how correlations approach 1 on the critical line.
+    """The curvature of the correlation map at c = 1, which sets how correlations approach 1 on the critical line.
 
-    With q' = V(q), C''(1) = (q^2 / q') sigma_w^2 E[phi''^2] for an MLP: at q* (q=None) that is q* sigma_w^2
-    E[phi''^2]. On the critical line 1 - c -> kappa / l, kappa = 2 / C''(1), for an activation without kinks (Hayou et
-    al. 2019), inf for a linear one. A jump s of phi' at x0 makes phi'' a delta there and C''(1) infinite; instead
+    With q' = V(q), C''(1) = (q^2 / q') sigma_w^2 E[phi''^2] for an MLP: at q* (q=None) that is q* sigma_w^2 E[phi''^2].
+    On the critical line 1 - c -> kappa / l, kappa = 2 / C''(1), for an activation without kinks (Hayou et al. 2019),
+    inf for a linear one. A jump s of phi' at x0 makes phi'' a delta there and C''(1) infinite; instead
     C(1 - e) = 1 - C'(1) e + k e^(3/2), k = (q^(3/2) / q') sigma_w^2 (2 / (3 sqrt(pi))) sum s^2 N(x0; 0, q), and
-    1 - c -> (4 / k^2) / l^2: 44.4132 / l^2 for ReLU. A kink of phi' alone (ELU) is no kink here. Where phi
-    jumps itself (step, sign) C'(1) and C''(1) are inf and k is NaN: 1 - C starts with e^(1/2).
+    1 - c -> (4 / k^2) / l^2: 44.4132 / l^2 for ReLU. A kink of phi' alone (ELU) does not count. Where phi itself
+    jumps (step, sign) C'(1) and C''(1) are inf and k is NaN: 1 - C starts with e^(1/2).
 
     NaN where q is 0 or q* is not a positive number. The limits are NaN off the critical line (`critical`), which
     `mf.critical` finds to the last digit. Differentiable in every leaf of the block. Raises InputError for an illegal
@@ -169,12 +169,12 @@ def _curvature(block: Block, q: Any, phase: Any) -> Curvature:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class ExtrinsicCurvature(Result):
-    """What `extrinsic_curvature` returns; arrays (depth + 1,), index 0 the input, and a scalar.
+    """The result of `extrinsic_curvature`; arrays (depth + 1,), index 0 the input, and a scalar.
 
     curvature_squared : kappa-bar^2 = N kappa^2, kappa the curvature of the curve's image in N neurons
-    metric            : g-bar = |d h / d theta|^2 / N, which grows by chi_1 a layer
+    metric            : g-bar = |d h / d theta|^2 / N, which grows by chi_1 per layer
     gauss_metric      : kappa-bar^2 g-bar, the squared speed of the unit tangent
-    fixed_point       : where kappa-bar^2 ends: 3 chi_2 / (chi_1 (chi_1 - 1)); NaN unless chaotic
+    fixed_point       : the limit of kappa-bar^2: 3 chi_2 / (chi_1 (chi_1 - 1)); NaN unless chaotic
     """
 
     curvature_squared: Numbers
@@ -186,12 +186,12 @@ class ExtrinsicCurvature(Result):
 def extrinsic_curvature(block: Block, depth: int, start: Any = None) -> ExtrinsicCurvature:
     """Poole's recursion for a curve of inputs of variance q*: its length and its curvature, layer by layer.
 
-    kappa-bar^2 -> 3 chi_2 / chi_1^2 + kappa-bar^2 / chi_1 and g-bar -> chi_1 g-bar, chi_2 = sigma_w^2 E[phi''^2], at
-    q* (Poole et al. 2016). `start` is kappa-bar^2 of the input; None is that of a great circle, 1 / q*; its metric is
-    q*, the angle being the parameter. In the chaotic phase kappa-bar^2 has a fixed point, elsewhere it grows without
-    bound. Infinite from the first layer on for an activation with kinks: chi_2 is (see `curvature`), since the image
-    of a curve has a corner wherever a neuron passes its kink. NaN where phi jumps (the image is no curve) and where q*
-    is not a positive number. Raises InputError for a depth that is not a positive integer and a negative start.
+    kappa-bar^2 -> 3 chi_2 / chi_1^2 + kappa-bar^2 / chi_1 and g-bar -> chi_1 g-bar, chi_2 = sigma_w^2 E[phi''^2], at q*
+    (Poole et al. 2016). `start` is kappa-bar^2 of the input; None means a great circle, 1 / q*, with metric q* when
+    parametrized by the angle. In the chaotic phase kappa-bar^2 has a fixed point, elsewhere it grows without bound.
+    Infinite from the first layer on for an activation with kinks, since chi_2 is infinite (see `curvature`): the image
+    of a curve has a corner wherever a neuron crosses its kink. NaN if phi jumps (the image is not a curve) or q* is not
+    a positive number. Raises InputError for a depth that is not a positive integer and a negative start.
 
     >>> import meanfield as mf
     >>> bent = mf.extrinsic_curvature(mf.MLP("tanh", sigma_w=2.5, sigma_b=0.3), depth=50)

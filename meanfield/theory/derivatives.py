@@ -1,8 +1,8 @@
-"""Derivatives of a fixed point, of every order; without compiling where the block is known.
+"""Derivatives of a fixed point to every order, without compiling if the block is concrete.
 
-`differentiable` is what JAX differentiates. Its rule asks for slopes in the leaves that move, whose own rule asks for
-those of the next order: whatever stands outside, jax.grad, jacfwd or hessian, at the bottom the block is numbers, and
-its derivatives are the host's. Where the block itself is traced (under jit, vmap) they are the compiled program's.
+JAX differentiates `differentiable`. Its rule needs slopes in the leaves that are differentiated, and their rule the
+slopes of the next order: under jax.grad, jacfwd or hessian the innermost block is concrete, and its derivatives are
+computed on the host. If the block itself is traced (under jit, vmap) they belong to the compiled program.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _traced_jvp(primals: tuple, tangents: tuple) -> tuple[FixedPoint, FixedPoint
 
 
 def _partials(asked: tuple[Places, ...], block: Block, q0: Array) -> list[list[Array]]:
-    """For each choice of places, the derivatives of `differentiable`'s numbers in these leaves, one after the other."""
+    """For each tuple of leaf indices, the derivative of `differentiable`'s numbers in these leaves in turn."""
     if is_traced((block, q0)):
         return _traced_partials(asked, block, q0)
     dtype = jnp.result_type(q0)
@@ -65,7 +65,7 @@ def _partials(asked: tuple[Places, ...], block: Block, q0: Array) -> list[list[A
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _traced_partials(asked: tuple[Places, ...], block: Block, q0: Array) -> list[list[Array]]:
-    # All at once: one program, however many leaves move.
+    # All at once: one program, however many leaves are differentiated.
     units = [
         jax.tree.map(lambda *a: jnp.stack(a), *each)
         for each in zip(*(_units(block, q0, p) for p in asked), strict=True)
@@ -85,7 +85,7 @@ def _traced_partials_jvp(asked: tuple[Places, ...], primals: tuple, tangents: tu
 
 
 def _moving(tangents: Any) -> dict[int, Array]:
-    """The tangents that are not zero, by the place of their leaf."""
+    """The nonzero tangents, by the index of their leaf."""
     return {i: t for i, t in enumerate(jax.tree.leaves(tangents, is_leaf=is_zero)) if not is_zero(t)}
 
 
@@ -113,7 +113,7 @@ def _with_floats(point: FixedPoint, floats: list[Array]) -> FixedPoint:
 
 @in_float64
 def _on_host(block: Block, q0: Any, asked: tuple[Places, ...]) -> list[list[np.ndarray]]:
-    """`_partials` of a block that is numbers."""
+    """`_partials` of a concrete block."""
     known: dict[Places, list[np.ndarray]] = {}
     for places in asked:
         if places not in known:
@@ -124,7 +124,7 @@ def _on_host(block: Block, q0: Any, asked: tuple[Places, ...]) -> list[list[np.n
 
 
 def _by_quadrature(block: Block, place: int) -> bool:
-    """Whether a leaf belongs to an activation without closed forms, or is not the block's, or phi jumps somewhere."""
+    """Whether a leaf is an activation's without closed forms, or lies outside the block, or phi jumps."""
     leaves, tree = jax.tree.flatten(block)
     if place >= len(leaves):
         return True
@@ -134,11 +134,11 @@ def _by_quadrature(block: Block, place: int) -> bool:
 
 
 def _near_by(block: Block, q0: np.ndarray, places: tuple[int, ...]) -> list:
-    """A slope in a leaf of a layer: the activation's derivatives in q are known to its `HostActivation`."""
+    """A slope in a leaf of a layer: the `HostActivation` supplies the activation's derivatives in q."""
     leaves, tree = jax.tree.flatten(block)
     direction = jax.tree.unflatten(tree, [np.full_like(leaf, i == places[0]) for i, leaf in enumerate(leaves)])
     answered = hosted_block(block)
-    # A hosted activation has no leaf that moves; one with closed forms keeps its own.
+    # A hosted activation has no leaf to differentiate; one with closed forms keeps its own.
     three = zip(*map(activations_of, (block, answered, direction)), strict=True)
     fitting = [hosted if phi.closed is None else towards for phi, hosted, towards in three]
     return _slope(answered, with_activations(direction, fitting), q0, rough_start(block, variance_on_host(block, q0)))
@@ -161,7 +161,7 @@ _by_numpy, _by_program = host_float64(_at_places, compiled=False), host_float64(
 
 
 def _anywhere(block: Block, q0: np.ndarray, places: tuple[int, ...]) -> list:
-    """A derivative in any leaves: quadrature and all are differentiated."""
+    """A derivative in arbitrary leaves: the quadrature itself is differentiated."""
     return _by_numpy(block, q0, _units(block, q0, places))
 
 

@@ -19,7 +19,7 @@ from ..interface.ranges import values_of
 from ..tables.visits import activations_of
 
 Range = tuple[float, float, int] | ArrayLike
-"""(lo, hi, n) with an integer n is n points, both ends included; anything else is the values."""
+"""(lo, hi, n) with an integer n is n points, both ends included; anything else is taken as values."""
 
 _DEFAULT = {"sigma_w": (0.5, 4.0), "sigma_b": (0.0, 1.0)}
 _FINE = {"sigma_w": 300, "sigma_b": 250}
@@ -29,7 +29,7 @@ _COARSE = {"sigma_w": 72, "sigma_b": 50}
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a diagram: values (n,) of the leaf of that path, and what a figure calls it."""
+    """One axis of a diagram: the path of its leaf, the values (n,), and the label in figures."""
 
     values: np.ndarray
     leaf: str = field(metadata={"static": True})
@@ -47,14 +47,14 @@ def axis(path: Path, values: np.ndarray) -> Axis:
 
 
 class Wanted(NamedTuple):
-    """An axis as it was asked for: the argument that named it, its leaf, and its range (None: the default)."""
+    """A requested axis: the argument that named it, its leaf, and its range (None: the default)."""
 
     argument: str
     path: Path
     range: Range | None
 
     def values(self, fine: bool) -> np.ndarray:
-        """The values along it; the default has more of them where points are cheap."""
+        """The values along it; the default range has more points if points are cheap."""
         if self.range is not None:
             return values_of(self.argument, self.range)
         name = path_name(self.path)
@@ -64,10 +64,10 @@ class Wanted(NamedTuple):
 def wanted_axes(
     block: Block, x: tuple[Path, Range] | None, y: tuple[Path, Range] | None, sigma_w: Any, sigma_b: Any
 ) -> tuple[Wanted, Wanted]:
-    """The axes that the arguments of `phase_diagram` ask for.
+    """The axes requested by the arguments of `phase_diagram`.
 
-    x and y come first; sigma_w and sigma_b fill what they leave free, x and y in that order by preference; what nobody
-    fills is the sigma that is not in use, over its default range.
+    x and y come first; sigma_w and sigma_b fill the free axes, x before y; a remaining free axis gets the unused sigma
+    over its default range.
     """
     places: list[Wanted | None] = [_given(name, pair) for name, pair in (("x", x), ("y", y))]
     for own, name, values in ((0, "sigma_w", sigma_w), (1, "sigma_b", sigma_b)):
@@ -107,9 +107,9 @@ def _default(block: Block, place: str, name: str, other: Wanted | None) -> Wante
 
 
 def sigma_places(block: Block, wanted: Sequence[Wanted]) -> tuple[int, int] | None:
-    """Which of two axes is sigma_w and which sigma_b of a fully connected block; None where the diagram is another's.
+    """Which of two axes is sigma_w and which sigma_b of a fully connected block; None for any other diagram.
 
-    The block must be an Activate and a Dense, and nothing else; an axis may name its leaf by any path or getter.
+    The block must be exactly an Activate and a Dense; an axis may name its leaf by any path or getter.
     """
     if not (isinstance(block, Serial) and [type(part) for part in block.blocks] == [Activate, Dense]):
         return None
@@ -120,7 +120,7 @@ def sigma_places(block: Block, wanted: Sequence[Wanted]) -> tuple[int, int] | No
 
 
 def _names(block: Serial, path: Path, name: str) -> bool:
-    """Whether a path is that of the sigma of a fully connected block, and of nothing else."""
+    """Whether a path matches exactly that sigma of a fully connected block."""
     mark = np.float64(1.0)
     activate, dense = block.blocks
     try:
@@ -130,7 +130,7 @@ def _names(block: Serial, path: Path, name: str) -> bool:
 
 
 def check_kinks(block: Block, moved: Block, path: Path) -> None:
-    """InputError where a leaf moves the kinks of an expression, which under a trace do not follow."""
+    """InputError if a leaf moves the kinks of an expression, which do not follow it under a trace."""
     for old, new in zip(activations_of(block), activations_of(moved), strict=True):
         if "(" in old.name and old.name == new.name and not _same_kinks(old, new):
             raise InputError(
@@ -144,6 +144,6 @@ def _same_kinks(old: Activation, new: Activation) -> bool:
 
 
 def check_axis(block: Block, path: Path, values: np.ndarray) -> None:
-    """InputError where the block has no such leaf, or refuses the values at the ends."""
+    """InputError if the block has no such leaf, or rejects the values at the ends."""
     for value in (values.min(), values.max()):
         check_kinks(block, with_leaf(block, path, float(value)), path)

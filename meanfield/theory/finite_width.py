@@ -1,4 +1,4 @@
-"""What a finite width does to the length of a pre-activation, to first order in 1/width."""
+"""Finite-width corrections to the squared length of pre-activations, to first order in 1/width."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def length_corrections(block: Block, depth: int, q0: Any) -> LengthCorrections:
     Given the layers below, h^{l+1} is Gaussian with variance K' = sigma_b^2 + (sigma_w^2/n) sum_j phi(h_j)^2, which
     fluctuates: V' = chi_q^2 V + sigma_w^4 Var[phi^2] and delta' = chi_q delta + g'' V / 2, from V = delta = 0 in the
     first layer (Roberts, Yaida & Hanin 2022, for any phi and any K). chi_q = sigma_w^2/(2q) E[phi^2 (z^2 - 1)] and
-    g'' = sigma_w^2/(4q^2) E[phi^2 (z^4 - 6z^2 + 3)] need no derivative of phi, so kinks and steps are no matter.
+    g'' = sigma_w^2/(4q^2) E[phi^2 (z^4 - 6z^2 + 3)] need no derivative of phi, so kinks and steps are allowed.
 
     q0: variances of first pre-activations, shape S. The linear order is 20% off where spread / (n q^2) reaches 0.5.
 

@@ -22,13 +22,12 @@ def fixed_point(block: Block, q0: Scalar = 1.0) -> FixedPoint:
 
     q* = V(q*), chi_1 = d gap'/d gap at gap 0, c* the stable fixed point of the correlation map (Poole et al. 2016),
     xi = -1/ln chi (Schoenholz et al. 2017). For an MLP chi_1 = sigma_w^2 E[phi'^2]. Differentiable in every leaf of the
-    block, under jit and vmap. Where a block leaves equal inputs apart (dropout, noise), c* < 1 in every phase, chi_c is
-    the slope at c*, and chi_1, which says the phase, is what a gradient sees. Blocks that couple a batch or tokens are
-    followed by iteration; all_q then lists the fixed point reached, and chi_q is their slowest decay.
+    block, under jit and vmap. If a block separates identical inputs (dropout, noise), c* < 1 in every phase, chi_c is
+    the slope at c*, and chi_1, which decides the phase, governs gradients. Blocks that couple a batch or tokens are
+    iterated; all_q then lists the fixed point reached, and chi_q is their slowest decay.
 
-    Raises InputError for an illegal sigma or q0; where the theory defines no number it is
-    NaN and `status` says why. Float64 on the host: q* to 1e-12 relative, or what its conditioning
-    2^-52 / |1 - chi_q| allows.
+    Raises InputError for an illegal sigma or q0; a number that the theory does not define is NaN and `status` says why.
+    Float64 on the host: q* to 1e-12 relative, or what its conditioning 2^-52 / |1 - chi_q| allows.
 
     >>> import meanfield as mf
     >>> point = mf.fixed_point(mf.MLP("tanh", sigma_w=2**0.5, sigma_b=0.05**0.5))
@@ -41,7 +40,7 @@ def fixed_point(block: Block, q0: Scalar = 1.0) -> FixedPoint:
 
 
 def fixed_variance(block: Block, q0: Scalar = 1.0) -> Variances:
-    """The half of `fixed_point` that one input decides, for what needs no c*: a fraction of the work."""
+    """The variance half of `fixed_point`, for callers that do not need c*: a fraction of the work."""
     if is_traced((block, q0)):
         block, q0 = following((block, q0))
         return solve_variance(sampled_block(block), jnp.asarray(q0))

@@ -1,4 +1,4 @@
-"""How a network that has no fixed point grows: the law of its variance, and of its gradients, with the depth."""
+"""How a network without a fixed point grows: the laws of its variance and of its gradients with depth."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HIGH, _LOW = 4.0 ** np.arange(14, 25), 4.0 ** np.arange(3, 14)
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class Growth(Result):
-    """What `growth` returns; l and L count blocks, and what a law does not have is NaN.
+    """The result of `growth`; l and L count blocks, and parameters that a law does not have are NaN.
 
     law                  : see `GrowthLaw`
     rate                 : ln of the variance's factor per block; 0 for a power law
@@ -61,7 +61,7 @@ def growth(block: Block, q0: float = 1.0) -> Growth:
     if is_traced((block, q0)):
         raise InputError("growth extrapolates numbers: call it outside jit, grad and vmap")
     if has_more_state(block):
-        raise InputError(f"block={block!r} has a state of more than a variance; see its growth in mf.trajectory")
+        raise InputError(f"block={block!r} has a state of more than a variance; use mf.trajectory")
     if fixed_variance(block, q0).status != Status.DIVERGES.code:
         return _law(GrowthLaw.BOUNDED)
     exact = isinstance(block, Residual) and float(block.skip) == 1.0
@@ -74,7 +74,7 @@ _sampled_block = host_float64(sampled_block)
 
 @host_float64(static=("exact",))
 def _far(block: Block, q: Numbers, *, exact: bool) -> tuple[Array, Array]:
-    """V(q) - q and chi - 1 at large variances; without a difference where a skip of 1 is all that stands beside."""
+    """V(q) - q and chi - 1 at large variances; without subtraction if the block is a residual branch with skip 1."""
     if exact and isinstance(block, Residual):
         inside = Residual(block.branch, block.scale, 0.0)
         return jax.vmap(lambda q: (variance(inside, q), chi_perpendicular(inside, q)))(q)
@@ -118,14 +118,14 @@ def _gradient(q: np.ndarray, excess: np.ndarray, exponent: float, coefficient: f
 
 
 def _order(values: np.ndarray) -> float:
-    """The power of q by which values at q = 4^k grow, a simple fraction where it is within 1e-6 of one."""
+    """The power of q with which values at q = 4^k grow, rounded to a simple fraction within 1e-6."""
     power = _limit(np.diff(np.log(np.abs(values))) / np.log(4))
     simple = np.round(power * 12) / 12
     return float(simple if abs(power - simple) < 1e-6 else power)
 
 
 def _limit(values: np.ndarray) -> float:
-    """The limit of a sequence with errors in powers of 1 / 2, by Richardson's extrapolation of its end."""
+    """The limit of a sequence with errors in powers of 1 / 2, by Richardson extrapolation of its end."""
     row = values[-5:]
     for j in range(1, 5):
         row = row[1:] + (row[1:] - row[:-1]) / (2.0**j - 1)

@@ -1,4 +1,4 @@
-"""A fixed point for one call from the host: carried out by NumPy, compiled where that is faster."""
+"""A fixed point for one call from the host: evaluated by NumPy, or compiled where that is faster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .solution import FixedPoint, solve_by_state, solve_correlation
 
 @in_float64
 def solve_on_host(block: Block, q0: Scalar) -> FixedPoint:
-    """`solution.solve`: q* first, then c* from a rough one; blocks with more state than a variance are compiled."""
+    """`solution.solve`: q* first, then c* from a rough guess; blocks with more state than a variance are compiled."""
     if has_more_state(block):
         return _by_state(block, q0)
     block, q0 = cast((block, q0), np.float64)
@@ -28,7 +28,7 @@ def solve_on_host(block: Block, q0: Scalar) -> FixedPoint:
 def rough_start(block: Block, v: Variances) -> np.ndarray:
     """A guess of sqrt(1 - c*) that is good to about 1e-4."""
     start = np.ones(())
-    # Closer to criticality the rough rule's own error decides.
+    # Closer to criticality the error of the rough rule dominates.
     if (v.chaotic and v.chi_1 - 1 > 1e-5) or has_trait(block, "per_input_noise"):
         e = _correlation(hosted_block(block, rough=True), v, start).one_minus_c_star
         # Where c* is small 0 may be the root itself.

@@ -41,8 +41,8 @@ def _variance_map(block: Block, q: Any) -> Any:
 def correlation_map(block: Block, c: Any, q: Any = None) -> Any:
     """The correlation one block later of two inputs of variance q each and correlation c; q=None is q*.
 
-    c in [-1, 1] of any shape; the result has that shape. At q* its fixed point is c* and its slope at 1 is chi_1
-    (Poole et al. 2016). At another q the result is q12' / q'. Raises InputError for a c outside. NaN where q* is 0 or
+    c in [-1, 1] of any shape; the result has that shape. At q* its fixed point is c* and its slope at 1 is chi_1 (Poole
+    et al. 2016). At another q the result is q12' / q'. Raises InputError for c outside that range. NaN if q* is 0 or
     does not exist. Accurate to about 1e-14.
 
     >>> import meanfield as mf
@@ -62,6 +62,6 @@ def _correlation_map(block: Block, c: Any, q: Any) -> Any:
     c, q = jnp.asarray(c), jnp.asarray(q)
     defined = (q > 0) & jnp.isfinite(q)
     safe = jnp.where(defined, q, 1.0)
-    # 1 - c of a float is exact near 1, so nothing is lost on the way to the gap.
+    # 1 - c is exact for floats near 1, so the gap loses no digits.
     after = lax.map(lambda one: block(Kernel(safe, safe, safe * (1 - one))), c.ravel())
     return jnp.where(defined, 1 - after.one_minus_c.reshape(c.shape), jnp.nan)

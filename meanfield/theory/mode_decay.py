@@ -21,10 +21,10 @@ def mode_decay(block: Block, positions: int | tuple[int, ...], q0: float = 1.0) 
     """The factor per block of each Fourier mode, over the positions, of a small change of the gap at the fixed point.
 
     lambda_k = chi_c sum_b v_b exp(-i b alpha_k), alpha_k = 2 pi k / n, for Activate >> Conv with variance profile v
-    (Xiao et al. 2018), but read off the block's own derivative at (q*, c*): the Fourier transform of its response to a
-    change at one position. `positions` is n, or a tuple of lengths where a profile has more axes; the result has that
-    shape, k in the order of np.fft.fft, and is complex where the profile is not symmetric (its modulus decays). NaN
-    where there is no c*. Raises InputError for a length below 1.
+    (Xiao et al. 2018), but computed from the derivative of the block at (q*, c*): the Fourier transform of its response
+    to a change at one position. `positions` is n, or a tuple of lengths where a profile has more axes; the result has
+    that shape, k in the order of np.fft.fft, and is complex if the profile is not symmetric (the modulus decays). NaN
+    if there is no c*. Raises InputError for a length below 1.
 
     >>> import meanfield as mf
     >>> decay = mf.mode_decay(mf.Activate("erf") >> mf.Conv("uniform", 1.2, 0.3), 8)
@@ -44,7 +44,7 @@ def mode_decay(block: Block, positions: int | tuple[int, ...], q0: float = 1.0) 
 
 @host_float64(static=("shape",))
 def _response(block: Block, q: Any, e: Any, *, shape: tuple[int, ...]) -> Array:
-    """d gap'(x) / d gap(0): a germ at one position where c* = 1, a derivative at the gap elsewhere."""
+    """d gap'(x) / d gap(0): a tangent at one position if c* = 1, else a derivative at the gap."""
     q, impulse = jnp.full(shape, q), jnp.zeros(shape).at[(0,) * len(shape)].set(1.0)
 
     def after(gap: Array) -> Array:

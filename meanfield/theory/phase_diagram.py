@@ -38,11 +38,11 @@ LINE = tuple(f.name for f in fields(EdgeOfChaos))
 @tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class PhaseDiagram(Result):
-    """What `phase_diagram` returns: two axes, and the fixed point at every pair of their values.
+    """The result of `phase_diagram`: two axes, and the fixed point at every pair of their values.
 
     x_axis, y_axis : the leaves and their values, (n,) and (m,); `x`, `y` are the values, `x_leaf`, `y_leaf` the paths
     point          : a `FixedPoint` of arrays [y, x] (all_q and all_chi_q with a last axis of five), whose fields are
-                     attributes of the diagram too: `diagram.q_star`
+                     also attributes of the diagram: `diagram.q_star`
     critical_line  : of a fully connected network, the edge of chaos inside the box, from its own parametrization;
                      None for other blocks and leaves
     block          : the block as text;  activation : the name of a fully connected network's activation, else None
@@ -56,7 +56,7 @@ class PhaseDiagram(Result):
     activation: str | None = field(default=None, metadata={"static": True})
 
     def __getattr__(self, name: str) -> Any:
-        # Asked only for what the class itself does not have, and for a sigma that is no axis.
+        # Reached only for names that the class itself lacks, and for a sigma that is not an axis.
         if name in FIELDS:
             return getattr(self.point, name)
         if name in ("sigma_w", "sigma_b"):
@@ -88,12 +88,12 @@ class PhaseDiagram(Result):
 
     @property
     def sigma_w(self) -> np.ndarray:
-        """The values of sigma_w, where that is an axis."""
+        """The values of sigma_w, if that is an axis."""
         return self._along("sigma_w")
 
     @property
     def sigma_b(self) -> np.ndarray:
-        """The values of sigma_b, where that is an axis."""
+        """The values of sigma_b, if that is an axis."""
         return self._along("sigma_b")
 
     def _along(self, name: str) -> np.ndarray:
@@ -103,7 +103,7 @@ class PhaseDiagram(Result):
         raise AttributeError(name)  # `__getattr__` then says why
 
     def rows(self) -> list[tuple[str, str]]:
-        """(name, shown value): the axes, every field of the fixed point, and what the diagram is of."""
+        """(name, shown value): the axes, every field of the fixed point, and the block."""
         axes = [(f"{place} = {a.leaf}", show(a.values)) for place, a in (("x", self.x_axis), ("y", self.y_axis))]
         line = self.critical_line
         drawn = "none" if line is None else f"{np.sum(np.isfinite(line.sigma_w))} points in the box"
@@ -130,12 +130,12 @@ class PhaseDiagram(Result):
         return xarray.Dataset(data, coords, attributes)
 
     def save(self, path: str | Path) -> Path:
-        """Write everything to a NetCDF file (.nc), which `load` reads; InputError where that cannot be written."""
+        """Write everything to a NetCDF file (.nc), which `load` reads; InputError if it cannot be written."""
         return write(self.to_xarray(), path)
 
     @classmethod
     def load(cls, path: str | Path) -> PhaseDiagram:
-        """The diagram in a file that `save` wrote, of any version; InputError where there is none."""
+        """The diagram in a file that `save` wrote, in any version; InputError if there is none."""
         data = read(path, dict.fromkeys(FIELDS))
         y, x = (str(name) for name in data["q_star"].dims)
         found: dict[str, Any] = {name: data[name].values for name in FIELDS}
@@ -166,18 +166,18 @@ def phase_diagram(
 
     Without x and y it is over sigma_w and sigma_b (Poole et al. 2016; Schoenholz et al. 2017), each (lo, hi, n) or an
     array of values. x=(leaf, values) and y=(leaf, values) are any leaves: by path ("blocks.1.sigma_w", or its end,
-    "sigma_w", which is that of every layer) or by a getter. What is on no axis stays as the block has it.
+    "sigma_w", which sets every layer's) or by a getter. All other leaves keep the block's values.
 
     Of a fully connected network over its two sigmas, moments are tabulated once per activation and interpolated, within
     1e-8 relative of single points (c* where it nearly vanishes: within 1e-10; chi_c and chi_q there: within 1e-10 of
-    chi_1). Large grids are computed tile by tile, each spread over all local devices, in about 190 bytes a point and
-    300 megabytes beside; `progress` draws a bar (None: where standard error is a terminal and there are many tiles).
-    Elsewhere each point is what `fixed_point` gives; c* and what follows from it to 1e-8, by tables of the activations,
-    where the grid is not small and no leaf is an activation's own, else by quadrature, which takes tens of milliseconds
-    a point. Default ranges have 300 x 250 points where these are cheap, else 72 x 50.
+    chi_1). Large grids are computed tile by tile, each spread over all local devices, in about 190 bytes a point plus
+    300 megabytes; `progress` draws a bar (None: where standard error is a terminal and there are many tiles). For other
+    blocks and leaves each point is that of `fixed_point`; c* and the quantities derived from it to 1e-8 from tables of
+    the activations, unless the grid is small or a leaf belongs to an activation: then by quadrature, at tens of
+    milliseconds a point. Default ranges have 300 x 250 points where these are cheap, else 72 x 50.
 
-    Raises InputError for an unknown leaf, an empty range and what a block refuses, such as a negative sigma; and under
-    a trace.
+    Raises InputError for an unknown leaf, an empty range, a value that the block rejects, such as a negative sigma, and
+    under a trace.
 
     >>> import meanfield as mf
     >>> mf.phase_diagram("tanh", sigma_w=[1.0, 1.5, 2.0], sigma_b=[0.1]).phase[0]
@@ -213,7 +213,7 @@ def _axis(block: Block, wanted: Wanted, of_sigmas: bool) -> Axis:
 def _of_sigmas(
     block: Block, axes: tuple[Axis, Axis], places: tuple[int, int], q0: float, progress: bool | None
 ) -> PhaseDiagram:
-    """A fully connected network's, over its two sigmas; the grid has sigma_w as its columns."""
+    """The diagram of a fully connected network over its two sigmas; the columns of the grid are sigma_w."""
     phi, _ = mlp_parts(block)
     w, b = (axes[i].values for i in places)
     point = solve_sigma_grid(phi, w, b, q0, progress)

@@ -1,4 +1,4 @@
-"""What a fixed point is made of: the variance half, the fixed pair, and the depth scales that follow."""
+"""The parts of a fixed point: the variance half, the fixed pair, and the depth scales."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _CONVERGED, _ZERO, _INVARIANT = Status.CONVERGED.code, Status.ZERO.code, Status.
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class FixedPoint(Result):
-    """What `fixed_point` returns; every field a scalar, all_q and all_chi_q of shape (5,).
+    """The result of `fixed_point`; every field is a scalar, except all_q and all_chi_q of shape (5,).
 
-    q_star, c_star, one_minus_c_star : where the variance and correlation maps end
-    chi_1, chi_1_minus_1             : perpendicular susceptibility, what gradients see; slope of the c-map at c = 1
+    q_star, c_star, one_minus_c_star : limits of the variance and correlation maps
+    chi_1, chi_1_minus_1             : perpendicular susceptibility, of gradients; slope of the c-map at c = 1
     chi_c                            : the same at c*
     chi_q                            : dq'/dq at q*, the parallel susceptibility
     xi_c, xi_q, xi_grad              : -1/ln chi_c, -1/ln|chi_q|, -1/ln chi_1, in layers; xi_grad < 0 where they grow
@@ -73,7 +73,7 @@ def depth_scale(chi: Array) -> Array:
     """-1/ln|chi|, in layers: 0 at chi = 0, inf at |chi| = 1, negative above, NaN where chi is infinite."""
     size = jnp.abs(chi)
     positive = jnp.where(size > 0, size, 1.0)
-    # log1p keeps the digits of chi near 1; one of it serves both sides.
+    # log1p keeps the digits of chi near 1; a single one serves both sides.
     near = positive > 0.5
     log = jnp.where(near, 1.0, -1.0) * jnp.log1p(jnp.where(near, positive, 1 / positive) - 1)
     scale = -1 / jnp.where(log == 0, 1.0, log)
@@ -83,7 +83,7 @@ def depth_scale(chi: Array) -> Array:
 
 
 def solve_correlation(block: Block, v: Variances, start: Array | None = None) -> FixedPoint:
-    """c* and what follows from it; `start` is a first guess of sqrt(1 - c*), 1 if None."""
+    """c* and the quantities derived from it; `start` is a first guess of sqrt(1 - c*), 1 if None."""
     e, chi_c = _fixed_pair(block, v, start)
     return assemble(v, e, chi_c)
 
@@ -105,7 +105,7 @@ def solve_by_state(block: Block, q0: Array) -> FixedPoint:
     state = jnp.where(known, state, jnp.where(status == _ZERO, 0.0, uncorrelated(jnp.ones_like(q0))))
     chi_1 = tangent(block, state)
     flow = jax.jacfwd(partial(next_state, block))(state)
-    # The mean over the channels follows at once; variance and members decay together.
+    # The mean over the channels follows at once; variance and gap_within decay together.
     chi_q = slowest(flow[:2, :2])
     eps = jnp.finfo(q0.dtype).eps
     error = jnp.where(known, 64 * eps * state[0] / jnp.maximum(jnp.abs(1 - chi_q), eps), 0.0)
@@ -129,7 +129,7 @@ def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
         return jnp.where(condition, value, jnp.nan)
 
     e = where(pair, e)
-    # c* is stable: a slope above 1 there is one of rounding, and 1/ln of it says how long the scale is at least.
+    # c* is stable: a slope above 1 is due to rounding, and 1/ln of it bounds the scale from below.
     toward = jnp.abs(depth_scale(chi_c))
     return FixedPoint(
         q_star=where(v.status != Status.CYCLES.code, v.q_star),

@@ -28,12 +28,12 @@ _STRETCH, _EXACT, _LONG, _FEW = 32, 128, 2048, 16
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class Trajectory(Result):
-    """What `trajectory` returns; every field has shape (depth + 1, *S), index 0 the input.
+    """The result of `trajectory`; every field has shape (depth + 1, *S), index 0 is the input.
 
     q1, q2 : variances of the two inputs; c, one_minus_c : their correlation, the latter with all its digits
     chi    : perpendicular susceptibility at q1: a squared gradient's factor over layers l..L is the product
     chi_c  : d gap'/d gap at the pair's own gap
-    chi_relative : chi q1 / q1 one block later: the factor of a relative difference, also where q1 leaves the floats
+    chi_relative : chi q1 / q1 one block later: the factor of a relative difference, even where q1 over- or underflows
     c_within : correlation of two members of an input (tokens, a batch), where the block couples them; else None
     """
 
@@ -56,13 +56,13 @@ class Trajectory(Result):
 def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_within: Any = 0.0) -> Trajectory:
     """Variances, correlation and susceptibilities of a pair after 0, 1, ..., depth blocks.
 
-    q0 holds the two input variances and c0 their correlation: scalars, or arrays of one shape S for many pairs at
-    once. Where the block couples a batch or tokens, c_within >= 0 is the correlation of two members of an input at the
-    start, c0 that of the same member of two inputs, and two different members have c0 c_within; q0 must then be equal.
-    The recursion carries the gap, so that 1 - c keeps its digits however deep (Poole et al. 2016; Schoenholz et
-    al. 2017): right to 1e-13 relative to itself, and to 1e-9 after 128 layers of an activation without closed forms,
-    which go by its table. Raises InputError for a depth that is not a positive integer, a negative variance, a
-    correlation outside [-1, 1].
+    q0 holds the two input variances and c0 their correlation: scalars, or arrays of one shape S for many pairs at once.
+    If the block couples a batch or tokens, c_within >= 0 is the initial correlation of two members of an input, c0 that
+    of the same member of two inputs, and c0 c_within that of different members; the two q0 must then be equal. The
+    recursion carries the gap, so that 1 - c keeps its digits however deep (Poole et al. 2016; Schoenholz et al. 2017):
+    to 1e-13 relative, and to 1e-9 beyond 128 layers of an activation without closed forms, which are read from its
+    table. Raises InputError for a depth that is not a positive integer, a negative variance, a correlation
+    outside [-1, 1].
 
     >>> import meanfield as mf
     >>> path = mf.trajectory(mf.MLP("relu", sigma_w=2**0.5), depth=2, q0=(1.0, 1.0), c0=0.0)
@@ -99,7 +99,7 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
 
 def _start(block: Block, pairs: tuple[Any, ...], equal: bool) -> tuple[Kernel, Any]:
     q1, q2, c0, c_within = pairs
-    # 1 - c of a float is exact near 1, so nothing is lost on the way to the gap.
+    # 1 - c is exact for floats near 1, so the gap loses no digits.
     members = {}
     if has_trait(block, "couples_members"):
         members = {"gap_within": q1 * (1 - c_within), "gap_across": q1 * (1 - c0 * c_within)}
@@ -109,7 +109,7 @@ def _start(block: Block, pairs: tuple[Any, ...], equal: bool) -> tuple[Kernel, A
 
 
 def _long(block: Block, state: tuple, length: int) -> Trajectory:
-    """Stretches of one length, so that every depth runs the same program; a state at rest repeats itself."""
+    """Stretches of one length, so that every depth runs the same program; a converged state repeats itself."""
     pieces: list[Trajectory] = []
     answered = hosted_block(block)
     known, first, attempt = None, 0, _EXACT
@@ -117,7 +117,7 @@ def _long(block: Block, state: tuple, length: int) -> Trajectory:
         before, found = state, None
         if first >= attempt:
             known, found = _by_table(known, block, state)
-            # What tables do not serve now they may serve later; asking every time would cost more than it saves.
+            # Tables that do not apply now may apply later; trying every time would cost more than it saves.
             attempt = first if found is not None else 2 * first
         if found is None:
             few = first < _EXACT and state[1].size <= _FEW
@@ -134,9 +134,9 @@ def _long(block: Block, state: tuple, length: int) -> Trajectory:
 
 
 def _by_table(known: Block | None, block: Block, state: tuple) -> tuple[Block | None, tuple | None]:
-    """_LONG layers by the tables of the block's activations, where these serve; and the block that has them.
+    """_LONG layers from the tables of the block's activations, where these apply; and the tabulated block.
 
-    `known` has the tables that served last; they are made anew where variances have left them.
+    `known` has the latest tables; they are rebuilt when variances leave their range.
     """
     kernel, power = state
     apart = np.abs(kernel.q1 - kernel.q2) > 1e-13 * kernel.q1
@@ -160,7 +160,7 @@ def _tabulated(block: Block, kernel: Kernel) -> Block | None:
 
 @host_float64(static=("length",))
 def _alone_along(samples: list, block: Block, kernel: Kernel, *, length: int) -> Array:
-    """The variances that single inputs (P,) ask each activation for over `length` layers: (P, activations, 2)."""
+    """The variances at which single inputs (P,) evaluate each activation over `length` layers: (P, activations, 2)."""
     block = with_activations(block, samples)
 
     def one(kernel: Kernel) -> Array:
@@ -206,9 +206,9 @@ def _one(block: Block, row: tuple, length: int) -> tuple[tuple, Trajectory]:
 
 
 def _in_range(state: Kernel, power: Array) -> tuple[Kernel, Array]:
-    """A kernel about to overflow or underflow, scaled by a power of 2.
+    """A kernel about to overflow or underflow, rescaled by a power of 2.
 
-    As far from 1 as that every block is homogeneous to rounding: c goes on where the variance has left the floats.
+    That far from 1 every block is homogeneous to rounding, so c can be followed where the variance over- or underflows.
     """
     exponents = jnp.finfo(state.q1.dtype).maxexp
     top, step = 2.0 ** (exponents * 25 // 32), exponents * 15 // 64
@@ -218,7 +218,7 @@ def _in_range(state: Kernel, power: Array) -> tuple[Kernel, Array]:
 
 
 def _chi(block: Block, state: Kernel) -> Array:
-    """chi of the first input where it is now."""
+    """chi of the first input at its present variance."""
     one = jnp.ones_like(state.q1)
     members = {} if state.gap_within is None else {"gap_within": state.gap_within, "gap_across": 0 * one}
     at = Kernel(state.q1, state.q1, one, 0 * one, state.m1, state.m1, **members)

@@ -1,4 +1,4 @@
-"""One input's way through the layers, for many blocks of one activation at once; cheap, since no pair is followed."""
+"""The variance of one input layer by layer, for many blocks of one activation at once; no pairs, hence cheap."""
 
 from __future__ import annotations
 
