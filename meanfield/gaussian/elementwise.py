@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from ..interface.host_program import host_program
+from ..interface.precision import beside_numpy
 from .quadrature import derivative
 
 _LENGTH = 8192
@@ -30,7 +31,7 @@ class Elementwise:
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         flat = np.ravel(x)
-        with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True), beside_numpy():
             parts = [self._piece(flat[i : i + _LENGTH]) for i in range(0, max(flat.size, 1), _LENGTH)]
         value, slope = (np.concatenate(part).reshape(np.shape(x)) for part in zip(*parts, strict=True))
         return value, slope

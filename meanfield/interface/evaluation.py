@@ -27,6 +27,8 @@ R = TypeVar("R")
 
 Program = tuple[Callable[[Sequence[Any]], list], Any]
 
+_MOST = 256
+"""Programs that a function keeps; each shape of its arguments asks for one."""
 _INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
           "custom_vjp_call": "call_jaxpr", "remat2": "jaxpr", "checkpoint": "jaxpr", "remat": "jaxpr"}  # fmt: skip
 """Operations that only wrap a program, and the parameter that holds it."""
@@ -51,6 +53,8 @@ def evaluated(compute: Callable[..., R], static: Sequence[str] = ()) -> Callable
         leaves = [np.asarray(leaf) for leaf in leaves]
         key = tree, fixed, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if key not in programs:
+            if len(programs) >= _MOST:
+                programs.clear()
             programs[key] = _program(compute, tree, dict(fixed), leaves)
         run, out = programs[key]
         with np.errstate(all="ignore"):

@@ -107,5 +107,10 @@ def local_devices() -> list:
     return jax.local_devices(backend=None if jax.default_backend() in ("cpu", "gpu") else "cpu")
 
 
+def beside_numpy() -> AbstractContextManager[Any]:
+    """On the CPU, where arrays go to and fro for nothing: for small programs between steps of NumPy."""
+    return nullcontext() if jax.default_backend() == "cpu" else jax.default_device(jax.local_devices(backend="cpu")[0])
+
+
 def _float64_device() -> AbstractContextManager[Any]:
     return nullcontext() if jax.default_backend() in ("cpu", "gpu") else jax.default_device(local_devices()[0])
