@@ -3,7 +3,7 @@
 V(q) = sigma_w^2 M(q) + sigma_b^2 with one M for all points: `crossings` tells where its fixed points are, and Newton's
 method on the table ends the search. Where rounding or the table could hide or feign a crossing, or several meet an M
 that falls, points are told apart and left to the general solver. Pairs follow piece by piece of the pair table: points
-of one piece side by side, one matrix product and one polynomial give c*.
+of one piece side by side, two polynomials, in y and in r, give c*.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .chunks import fetch, in_chunks
 from .crossings import DOUBT, Crossings, crossings, stable_order
 from .moment_polynomials import MomentTable
 from .moment_table import Table
-from .pair_panel import FINEST, NODES, horner, powers
+from .pair_panel import FINEST, NODES, horner
 
 ROWS = 8192
 """Points per compiled chunk: a megabyte or two of work."""
@@ -154,21 +154,17 @@ def _points(cross: Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, a
     """From fixed points to points of the diagram, `all_q` as wide as it must be; at_zero is the limit of chi_1 at 0."""
     found = reached >= 0
     everywhere = bool(found.all())
+    # One fixed point each, and reached: they are in the points' own order.
+    one_each = everywhere and reached.size == cross.point.size
 
     def pick(values: Any, at_rest: Any, otherwise: Any) -> Any:
         if everywhere:
-            return values[reached]
+            return values.copy() if one_each else values[reached]
         picked = np.where(rests, at_rest, otherwise).astype(values.dtype)
         picked[found] = values[reached[found]]
         return picked
 
-    count = np.bincount(cross.point, minlength=found.size)
-    rank = np.arange(cross.point.size) - (np.cumsum(count) - count)[cross.point]
-    most = max(1, int(count.max(initial=0)))
-    every = np.full((2, found.size * most), np.nan)
-    place = cross.point * most + rank
-    every[0][place], every[1][place] = at.q, at.chi_q
-    all_q, all_chi_q = every.reshape(2, found.size, most)[..., :MOST_ROOTS]
+    every: Any = [of[:, None] for of in (at.q, at.chi_q)] if one_each else _every(cross, at, found.size)
     side = np.where(at_zero < 1, Phase.ORDERED.code, Phase.CHAOTIC.code)
     side = np.where(np.abs(at_zero - 1) <= 1e-15, Phase.CRITICAL.code, side)
     phase = pick(at.side, side, Phase.UNBOUNDED.code)
@@ -183,10 +179,21 @@ def _points(cross: Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, a
         chi_1=pick(at.chi_1, at_zero, np.nan),
         chi_q=pick(at.chi_q, at_zero, np.nan),
         q_error=pick(at.q_error, 0.0, 0.0),
-        all_q=all_q,
-        all_chi_q=all_chi_q,
+        all_q=every[0],
+        all_chi_q=every[1],
     )
     return Points(one, *(pick(of, np.nan, np.nan) for of in (at.y, at.r)))
+
+
+def _every(cross: Crossings, at: _At, points: int) -> np.ndarray:
+    """`all_q` and `all_chi_q` (2, points, as many as a point has, MOST_ROOTS at most)."""
+    count = np.bincount(cross.point, minlength=points)
+    rank = np.arange(cross.point.size) - (np.cumsum(count) - count)[cross.point]
+    most = max(1, int(count.max(initial=0)))
+    every = np.full((2, points * most), np.nan)
+    place = cross.point * most + rank
+    every[0][place], every[1][place] = at.q, at.chi_q
+    return every.reshape(2, points, most)[..., :MOST_ROOTS]
 
 
 def panels_needed(table: Table, y: np.ndarray) -> set[int]:
@@ -226,8 +233,9 @@ def _blocks(piece: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
 def _pairs(power: Array, coefficients: Array, corners: Array, y: Array, r: Array, above: Array) -> tuple[Array, Array]:
     """1 - c* and chi_c of blocks of points (k, BLOCK), each of one piece of the atlas."""
     panel, lo, hi = jnp.moveaxis(corners[:, :, None], 1, 0)
-    # One small matrix product a block: from coefficients in y and r to each point's own in r.
-    of_r = (coefficients @ powers(2 * (y - panel) - 1, NODES)).reshape(len(y), 2, NODES, -1)
+    # From a block's coefficients in y and r to each point's own in r; fused, which no matrix product would be.
+    of_r = horner(jnp.moveaxis(coefficients, 2, 0)[..., None], (2 * (y - panel) - 1)[:, None])
+    of_r = of_r.reshape(len(y), 2, NODES, BLOCK)
     rho, ratio = jnp.moveaxis(horner(jnp.moveaxis(of_r, 2, 0), (2 * (r - lo) / (hi - lo) - 1)[:, None]), 1, 0)
     squared = r**2
     odds = rho * jnp.where(power == 1, squared, squared**2)

@@ -117,6 +117,11 @@ class Table:
         """The pair panel of a panel; None where polynomials do not resolve it."""
         return _looked_up(self._pairs, self._solved, [panel])[0]
 
+    @property
+    def panels(self) -> frozenset[int]:
+        """The panels that an atlas has without solving any."""
+        return self._atlas.panels
+
     def atlas(self, panels: Iterable[int], margin: int | None = None) -> Atlas:
         """All panels of c* solved so far, these among them.
 

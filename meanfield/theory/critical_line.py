@@ -15,8 +15,8 @@ from .critical import EdgeOfChaos, line_at
 def critical_line_inside(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q_star: np.ndarray) -> EdgeOfChaos:
     """The critical line where it runs inside the box, with NaN where it leaves it; q_star says how far it may go."""
     known = phi if phi.has_steps else in_float64(table_of)(phi).activation()
-    finite = q_star[np.isfinite(q_star) & (q_star > 0)]
-    top = max(float(finite.max(initial=1.0)), float(sigma_b.max()) ** 2) * 10
+    largest = np.max(q_star, initial=1.0, where=np.isfinite(q_star))
+    top = max(float(largest), float(sigma_b.max()) ** 2) * 10
     line = _line_at(known, np.geomspace(1e-10, top, 600))
     axes = ((line.sigma_w, sigma_w), (line.sigma_b, sigma_b))
     with np.errstate(invalid="ignore"):

@@ -1,7 +1,7 @@
 """Fixed points of a fully connected network on a grid of its two sigmas, from its activation's table.
 
-The grid is cut into tiles, and tiles are solved a few at a time in three steps, each of which waits for all of them:
-what one input decides, the panels of pairs that the points turn out to need, and c* from these.
+The grid is cut into tiles, and tiles are solved a few at a time: what one input decides, then c* from the panels of
+pairs that the points turn out to need. Tiles that need panels which are not solved yet wait until all of these are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from ..interface.progress import bar
 from ..solvers.fixed_gap import fixed_gap
 from ..solvers.fixed_variance import Variances, solve_variance
 from ..solvers.roots import MOST_ROOTS
-from ..tables.atlas import Atlas
 from ..tables.chunks import fetch, in_chunks
 from ..tables.mlp_grid import Points, looked_up, pairs, panels_needed, points
 from ..tables.moment_table import Table, table_of
@@ -137,21 +136,32 @@ def _by_table(
 
     `size` is that of the whole grid: one that is large is likely to be asked for again, over a slightly wider range.
     """
-    halves = list(together(lambda axes: _one_input(table, axes, q0), tiles))
-    needed = set().union(*(panels_needed(table, half.points.y[half.points.one.chaotic]) for half in halves))
-    atlas = table.atlas(needed, round(_MARGIN / table.height) if size >= _LARGE else None)
-    table.is_warm = True
 
     def finish(half: _Half, axes: Sigmas, keep: Keep) -> None:
-        keep(_with_pairs(table, atlas, half, axes, q0))
+        keep(_with_pairs(table, half, axes, q0))
 
-    list(together(finish, halves, tiles, keep))
+    def begin(axes: Sigmas, keep: Keep) -> _Half | None:
+        half = _one_input(table, axes, q0)
+        return finish(half, axes, keep) if half.panels <= table.panels else half
+
+    jobs = zip(together(begin, tiles, keep), tiles, keep, strict=True)
+    waiting = [(half, *tile) for half, *tile in jobs if half is not None]
+    if waiting:
+        missing = set().union(*(half.panels for half, *_ in waiting))
+        table.atlas(missing, round(_MARGIN / table.height) if size >= _LARGE else None)
+        list(together(finish, *zip(*waiting, strict=True)))
+    table.is_warm = True
 
 
 class _Half(NamedTuple):
-    """What one input decides at the points of a tile, but for a few that are left to be solved `singly`."""
+    """What one input decides at the points of a tile, but for a few that are left to be solved `singly`.
+
+    chaotic : the places of chaotic points; panels : those of the table that their pairs are in
+    """
 
     points: Points
+    chaotic: np.ndarray
+    panels: set[int]
     singly: np.ndarray
 
 
@@ -162,20 +172,21 @@ def _one_input(table: Table, axes: Sigmas, q0: float) -> _Half:
     if these.size:
         found = found._replace(**{name: _padded(getattr(found, name)) for name in ("all_q", "all_chi_q")})
     if these.size <= _SINGLY:
-        return _Half(Points(found._replace(chaotic=found.chaotic & ~hard), y, r), these)
-    solver = partial(_by_moments, table.activation(), table.unit, q0=q0)
-    general, y[these], r[these] = fetch(in_chunks(solver, _SEVERAL, *axes.at(these)))
-    for whole, part in zip(found, general, strict=True):
-        whole[these] = part
-    return _Half(Points(found, y, r), these[:0])
+        (chaotic,) = np.nonzero(found.chaotic & ~hard)
+    else:
+        solver = partial(_by_moments, table.activation(), table.unit, q0=q0)
+        general, y[these], r[these] = fetch(in_chunks(solver, _SEVERAL, *axes.at(these)))
+        for whole, part in zip(found, general, strict=True):
+            whole[these] = part
+        (chaotic,), these = np.nonzero(found.chaotic), these[:0]
+    return _Half(Points(found, y, r), chaotic, panels_needed(table, y[chaotic]), these)
 
 
-def _with_pairs(table: Table, atlas: Atlas, half: _Half, axes: Sigmas, q0: float) -> FixedPoint:
+def _with_pairs(table: Table, half: _Half, axes: Sigmas, q0: float) -> FixedPoint:
     """Every field of the fixed points, flattened."""
-    (found, y, r), singly = half
+    (found, y, r), these, panels, singly = half
     e, chi_c = np.zeros_like(found.q), found.chi_1.copy()
-    (these,) = np.nonzero(found.chaotic)
-    e[these], chi_c[these] = pairs(table, atlas, y[these], r[these], np.asarray(found.chi_1)[these] - 1)
+    e[these], chi_c[these] = pairs(table, table.atlas(panels), y[these], r[these], np.asarray(found.chi_1)[these] - 1)
     these = these[np.isnan(e[these])]
     if these.size > _SINGLY:
         at = [*axes.at(these), *(np.asarray(of)[these] for of in (found.q, found.chi_1))]
