@@ -120,3 +120,9 @@ def test_keys():
 def test_messages_are_one_short_line():
     assert shown("x", np.ones((3, 3))) == "x=[[1. 1. 1.] [1. 1. 1.] [1. 1. 1.]]"
     assert len(shown("x", "y" * 1000)) <= 110
+
+
+def test_every_check_is_in_the_table():
+    checks = {f for f in vars(args).values() if callable(f) and getattr(f, "__module__", "") == args.__name__}
+    public = {f for f in checks if not f.__name__.startswith("_")}
+    assert public - {args.nearest} == {row[0] for row in REFUSED}  # `nearest` only words what `one_of` refuses
