@@ -1,4 +1,4 @@
-"""`load`: a data set by its name, and `Dataset`, what it is once loaded."""
+"""`load`, which reads a data set by name, and `Dataset`, the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Dataset:
 
     x_train (n, d), x_test (m, d): float32, flat, standardized: mean 0 and mean square 1 over all pixels of the
     training images, by one shift and one scale for all pixels, so that x.x/d is 1 on average over the training set.
-    y_train (n,), y_test (m,): int32 labels 0 ... classes - 1. name: what `load` was asked for.
+    y_train (n,), y_test (m,): int32 labels 0 ... classes - 1. name: the name given to `load`.
     """
 
     x_train: np.ndarray
@@ -42,11 +42,10 @@ class Dataset:
 def load(name: str = "digits", path: str | os.PathLike | None = None) -> Dataset:
     """Load a data set of images, standardized as `Dataset` says.
 
-    "digits" is shipped with the package. "mnist", "fashion_mnist" and "cifar10" are looked for at `path` (a file or a
-    folder), else in the folder that the environment variable MEANFIELD_DATA names, else where Keras and torchvision
-    keep them. Understood are Keras' mnist.npz, the IDX files of MNIST and Fashion-MNIST (gzipped or not) and the binary
-    version of CIFAR-10. InputError: an unknown name, a data set that is not found, a file that is not what it should
-    be.
+    "digits" is shipped with the package. "mnist", "fashion_mnist" and "cifar10" are read from `path` (a file or a
+    folder), else from the folder in the environment variable MEANFIELD_DATA, else from the caches of Keras and
+    torchvision. Supported are Keras' mnist.npz, the IDX files of MNIST and Fashion-MNIST (gzipped or not) and the
+    binary version of CIFAR-10. InputError for an unknown name, a missing data set or a malformed file.
 
     >>> data = load("digits")
     >>> data
@@ -56,7 +55,7 @@ def load(name: str = "digits", path: str | os.PathLike | None = None) -> Dataset
     """
     if one_of("data", name, NAMES) == "digits":
         if path is not None:
-            raise InputError(f"path={str(path)!r} is not used by the digits, which are shipped; leave it out")
+            raise InputError(f"path={str(path)!r} is not used by the digits, which come with the package; leave it out")
         return _standardized(name, *_digits())
     return _standardized(name, *_read(name, path))
 
@@ -69,7 +68,7 @@ def _digits() -> files.Raw:
 
 
 def _read(name: str, path: str | os.PathLike | None) -> files.Raw:
-    """The first place that has the data set; an explicit path is the only place looked at."""
+    """The first place that has the data set; an explicit path is the only place tried."""
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise InputError(f"path={path!r} must be the path of a file or a folder")
     if path is not None:

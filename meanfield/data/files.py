@@ -1,7 +1,6 @@
 """Readers of the files in which MNIST, Fashion-MNIST and CIFAR-10 are usually kept.
 
-Each reader takes a file or a folder and returns the arrays, or None where the data set is not there. `READERS` lists
-them.
+Each reader takes a file or a folder and returns the arrays, or None if the data set is not there. `READERS` lists them.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _CIFAR_IMAGE = 3 * 32 * 32
 
 
 class Raw(NamedTuple):
-    """Images (n, ...) and labels (n,) as they are in a file, for training and for testing."""
+    """Images (n, ...) and labels (n,) as stored, for training and for testing."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -56,7 +55,7 @@ def cifar10(place: Path) -> Raw | None:
 
 def _npz(place: Path, name: str) -> Raw | None:
     file = place / name if place.is_dir() else place
-    # An explicit path may have any name; only its ending tells an archive from a folder that is missing.
+    # An explicit path may have any name; only its suffix tells an archive from a missing folder.
     if file.suffix != ".npz" or not file.is_file():
         return None
     try:
@@ -133,4 +132,4 @@ READERS: dict[str, Callable[[Path], Raw | None]] = {
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,
 }
-"""Data set: what reads it from a file or a folder, None where it is not there. A new data set is one entry."""
+"""Data set: its reader, which returns None if the data set is not there. A new data set is one entry."""

@@ -1,9 +1,9 @@
 """Rules that draw weights, each with the theory point that it realizes; drop-in for Flax.
 
-A rule is called as Flax and JAX call theirs, `rule(key, shape, dtype)`, and `rule.block(phi)` is the block that its
-layers are, so that every quantity of the theory applies to it. Here are the named schemes, the rules that find the
-critical point of an activation, activations shaped for a depth, the initializations that look at data, and what to
-recommend. The networks that use them live in `networks`; how they do on real ones is measured in `measure`.
+A rule is called like Flax's and JAX's initializers, `rule(key, shape, dtype)`, and `rule.block(phi)` is the block of
+layers drawn by it, so that every quantity of the theory applies. Here are the named schemes, the rules that find the
+critical point of an activation, and activations shaped for a depth. Networks that use them live in `networks`,
+initialization from data in `models`, recommendations in `advice`.
 """
 
 from ..interface.names import former

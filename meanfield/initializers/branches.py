@@ -1,4 +1,4 @@
-"""Residual branches that start as nothing, or almost: Fixup, SkipInit and ReZero."""
+"""Residual branches that start at or near zero: Fixup, SkipInit and ReZero."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .rule import Distribution, He, Mode, Rule, Scaled, canonicalize_sigmas
 class Fixup(Rule):
     """The layers inside a residual branch under Fixup: He's times branches^(-1 / (2 layers - 2)) (Zhang et al. 2019).
 
-    branches: L, residual branches in the network; layers: m >= 2, weight layers in each. The rule itself is for a
-    branch's layers but the last. `.last` (zeros) is for the last layer of each branch and for the classifier;
+    branches: L, residual branches in the network; layers: m >= 2, weight layers in each. The rule itself is for all
+    layers of a branch but the last. `.last` (zeros) is for the last layer of each branch and for the classifier;
     `.bias` (0) and `.multiplier` (1) are the scalars before each layer and activation and at the branch's end, whose
     learning rate is a tenth of the weights' (`.scalar_learning_rate`). mode: the published code takes "fan_out".
     `mf.networks.FixupBranch` puts them together.
@@ -60,7 +60,7 @@ class Fixup(Rule):
         return 0.0
 
     def block(self, phi: str | Callable | Activation, shape: Sequence[int] | None = None) -> Residual:
-        """One residual block as it starts: its branch ends in zeros, so that it is the identity.
+        """One residual block at initialization: its branch ends in zeros, so that the block is the identity.
 
         >>> import meanfield as mf
         >>> float(mf.variance_map(fixup(branches=16).block("relu"), 3.0))
@@ -92,7 +92,7 @@ class Fixup(Rule):
 
 @dataclass(frozen=True)
 class SkipInit:
-    """The scalar alpha in x + alpha F(x), one a branch: an initializer of a parameter, whatever its shape.
+    """The scalar alpha in x + alpha F(x), one per branch: an initializer for a parameter of any shape.
 
     alpha = 0 makes every block the identity (SkipInit, De & Smith 2020; ReZero, Bachlechner et al. 2021); 1/sqrt(L)
     for L branches keeps the variance of the sum bounded, where alpha = 1 doubles it in each block.

@@ -1,9 +1,9 @@
 """Activations shaped for an architecture: DKS (Martens et al. 2021) and TAT (Zhang, Botev & Martens 2022).
 
-phi-hat(x) = gamma_o (phi(gamma_i x + delta_i) + delta_o), the four numbers chosen so that the network's map of
-correlations is neither degenerate nor chaotic at its depth. What a network does to a correlation is its architecture
-function: written once, as a composition of one layer's map r, it gives the maximal slope where r multiplies by the
-layer's slope, the curvature where r adds the layer's, and the map itself where r is the layer's map.
+phi-hat(x) = gamma_o (phi(gamma_i x + delta_i) + delta_o), the four constants chosen so that the network's correlation
+map is neither degenerate nor chaotic at its depth. The architecture function writes the network once as a composition
+of one layer's map r: it gives the maximal slope if r multiplies by the layer's slope, the curvature if r adds the
+layer's curvature, and the map itself if r is the layer's map.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _STARTS = ((-1.5, -2.8, -0.3, -4.0), (0.4, 1.0, -0.4, -1.0), (0.3, -0.3, 1.0))
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ShapedActivation(Result):
-    """What `dks` and `tat` return: the activation, its four constants, and what they were solved for.
+    """The result of `dks` and `tat`: the activation, its four constants, and the targets they solve.
 
     gamma_i, delta_i, delta_o, gamma_o : phi-hat(x) = gamma_o (phi(gamma_i x + delta_i) + delta_o)
     slope      : the negative slope found, for leaky_relu; NaN otherwise
     c_slope_1  : C'(1) = E[phi-hat'^2] of one layer; c_curvature_1 : C''(1) = E[phi-hat''^2], NaN at kinks
-    q_slope_1  : Q'(1) = E[z phi-hat phi-hat'], 1 unless phi leaves no freedom for it (ReLU under DKS)
-    target     : what the architecture function asked of one layer
+    q_slope_1  : Q'(1) = E[z phi-hat phi-hat'], 1 unless phi has no constant left for it (ReLU under DKS)
+    target     : the target for one layer, from the architecture function
     activation : phi-hat; use weights of variance 1 / fan_in (or orthogonal) and no biases
     """
 
@@ -63,7 +63,7 @@ class ShapedActivation(Result):
 
     @property
     def initializer(self) -> Scaled:
-        """The weights that go with it, variance 1 / fan_in, no biases."""
+        """The matching weights, variance 1 / fan_in, no biases."""
         return Scaled()
 
     @property
@@ -97,9 +97,9 @@ def dks(
     """Deep kernel shaping: Q(1) = 1, Q'(1) = 1, C(0) = 0, and maximal network slope zeta (Martens et al. 2021).
 
     architecture(r, x): the network (or the most nonlinear of its sub-networks) as a composition of one layer's map r,
-    with sums weighted to keep variances; or `depth` plain layers. zeta > 1: the slope C'(1) of the whole network.
-    For ReLU, which has one constant too many, delta_i = 1 and Q'(1) is what comes out; for leaky_relu and prelu the
-    slope is solved for. Exact integrals; constants to 1e-8. InputError where the target cannot be reached.
+    with sums weighted to keep variances; or `depth` plain layers. zeta > 1: the slope C'(1) of the whole network. For
+    ReLU, which has one redundant constant, delta_i = 1 and Q'(1) is not imposed; for leaky_relu and prelu the slope is
+    solved for. Exact integrals; constants to 1e-8. InputError if the target cannot be reached.
 
     >>> shaped = dks("tanh", depth=50)
     >>> print(f"{shaped.c_slope_1**50:.6f} {shaped.q_slope_1:.6f}")
@@ -107,7 +107,7 @@ def dks(
     """
     network, phi = _network(architecture, depth), activation(phi)
     if not zeta > 1:
-        raise InputError(f"zeta={zeta} must exceed 1, the slope of a network that does nothing")
+        raise InputError(f"zeta={zeta} must exceed 1, the slope of an identity network")
     slope = _solve_target(lambda s: network(lambda y: s * y, 1.0) - zeta, 1.0, 2.0, "zeta", zeta)
     if phi.name in _LEAKY:
         return _leaky_dks(slope)
@@ -130,10 +130,10 @@ def tat(
 ) -> ShapedActivation:
     """Tailored activation transformation: Q(1) = Q'(1) = C'(1) = 1 and network curvature tau (Zhang et al. 2022).
 
-    architecture, depth: as for `dks`. tau > 0: C''(1) of the whole network, for smooth activations. For leaky_relu
-    and prelu instead the slope is chosen so that the network maps correlation 0 to eta, and the output scaled by
-    sqrt(2 / (1 + slope^2)). Solutions with gamma_i gamma_o >= 2 are rejected, as published. InputError where the
-    target cannot be reached, or where phi has kinks and is none of these two.
+    architecture, depth: as for `dks`. tau > 0: C''(1) of the whole network, for smooth activations. For leaky_relu and
+    prelu instead the slope is chosen so that the network maps correlation 0 to eta, and the output scaled by sqrt(2 /
+    (1 + slope^2)). Solutions with gamma_i gamma_o >= 2 are rejected, as published. InputError if the target cannot be
+    reached, or if phi has kinks and is neither of these two.
 
     >>> print(f"{tat('leaky_relu', depth=50).slope:.6f}")
     0.430523
@@ -161,7 +161,7 @@ def _network(architecture: Architecture | None, depth: int | None) -> Architectu
 
 
 def _solve_target(excess: Callable[[float], float], lo: float, hi: float, name: str, value: float) -> float:
-    """The root of a rising function in [lo, hi]; InputError that speaks of the target where it has none."""
+    """The root of an increasing function in [lo, hi]; InputError about the target if there is none."""
     below, above = excess(lo), excess(hi)
     if not below <= 0 <= above:
         raise InputError(f"{name}={value} cannot be reached by this activation in this architecture; change {name}")
@@ -196,7 +196,7 @@ def _solve(
 ) -> np.ndarray:
     """gamma_i, delta_i (and delta_o) that meet the conditions, by Powell's hybrid method from a lattice of starts.
 
-    The unknowns are ln gamma_i, delta_i and, in units of the deviation of phi's argument, what delta_o adds to -E[phi].
+    The unknowns are ln gamma_i, delta_i and delta_o + E[phi] in units of the standard deviation of phi's argument.
     """
 
     def unknowns(u: np.ndarray) -> np.ndarray:

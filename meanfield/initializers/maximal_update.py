@@ -1,4 +1,4 @@
-"""muP: widths scaled so that features learn alike at every width and learning rates transfer (Yang & Hu 2021, 2022)."""
+"""muP: weights and updates scaled so that features learn alike at every width and rates transfer (Yang & Hu)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ OPTIMIZERS = ("adam", "sgd")
 
 
 def roles(params: Any, base: Any) -> Any:
-    """What the width does to each parameter: "input", "hidden", "output" or "fixed"; a tree like `params`.
+    """The role of each parameter under a change of width: "input", "hidden", "output" or "fixed"; a tree like `params`.
 
     params, base: the parameters of one network at two widths (arrays, or shapes from `jax.eval_shape`), kernels
-    (*window, c_in, c_out). An axis is wide where the two differ: input weights and biases are wide on the last axis
-    alone, output weights on the one before it alone, hidden weights on both. InputError where the trees do not match.
+    (*window, c_in, c_out). An axis is wide if the two differ: for input weights and biases only the last axis, for
+    output weights only the one before it, for hidden weights both. InputError if the trees do not match.
 
     >>> tree = lambda n: {"in": np.zeros((3, n)), "mid": np.zeros((n, n)), "out": np.zeros((n, 2))}
     >>> roles(tree(64), tree(8))
@@ -36,7 +36,7 @@ def _map(function: Any, params: Any, base: Any, *rest: Any) -> Any:
 
 
 def _role(param: Any, base: Any) -> tuple[str, float, float]:
-    """The role, and by how much fan_in and fan_out are wider than in the base."""
+    """The role, and the ratios of fan_in and fan_out to those of the base."""
     shape, small = np.shape(param), np.shape(base)
     if len(shape) != len(small):
         raise InputError(f"base has a parameter of shape {small} where the network has {shape}; only widths may differ")
@@ -53,10 +53,10 @@ def _role(param: Any, base: Any) -> tuple[str, float, float]:
 
 
 def mup_params(params: Any, base: Any) -> Any:
-    """Parameters drawn with variances 1/fan_in, as muP wants them: output weights times sqrt(base fan_in / fan_in).
+    """Parameters drawn with variances 1/fan_in, rescaled for muP: output weights times sqrt(base fan_in / fan_in).
 
-    Their variance is then 1/fan_in^2 in the width, and the base network is left as it is (Yang & Hu 2022, table 8).
-    Arguments as for `roles`; returns a tree like params.
+    Their variance then scales as 1/fan_in^2 with the width, and the base network is unchanged (Yang & Hu 2022,
+    table 8). Arguments as for `roles`; returns a tree like params.
 
     >>> tree = lambda n: {"mid": jnp.ones((n, n)), "out": jnp.ones((n, 2))}
     >>> scaled = mup_params(tree(64), tree(16))
@@ -74,8 +74,8 @@ def mup_params(params: Any, base: Any) -> Any:
 def mup(optimizer: Any, params: Any, base: Any, kind: str = "adam") -> Any:
     """An optax transformation: the optimizer with each update scaled for the width (Yang & Hu 2022, tables 3 and 8).
 
-    optimizer: an optax.GradientTransformation with the learning rate tuned at the base width. kind "adam" (and what
-    normalizes gradients likewise): hidden and output updates divided by fan_in / base fan_in; "sgd": input updates
+    optimizer: an optax.GradientTransformation with the learning rate tuned at the base width. kind "adam" (and others
+    that normalize gradients): hidden and output updates divided by fan_in / base fan_in; "sgd": input updates
     multiplied by fan_out / base fan_out, output ones divided by fan_in / base fan_in. params, base as for `roles`.
     Weight decay inside the optimizer is scaled with the update. Use with `mup_params`.
 

@@ -22,8 +22,8 @@ _JAX = jax.nn.initializers
 class Orthogonal(Rule):
     """sigma_w times a Haar-random matrix with orthonormal rows or columns (Saxe et al. 2014), as JAX's `orthogonal`.
 
-    A convolution's kernel is taken as the matrix (k k c_in, c_out). Where fan_in < fan_out the matrix can only have
-    orthonormal rows, which keep the norm and not the variance per unit: it realizes sigma_w sqrt(fan_in / fan_out).
+    The kernel of a convolution is treated as the matrix (k k c_in, c_out). If fan_in < fan_out the matrix can only have
+    orthonormal rows, which preserve the norm and not the variance per unit: it realizes sigma_w sqrt(fan_in / fan_out).
     `rescaled` multiplies by sqrt(fan_out / fan_in) there, so that sigma_w is realized on every shape.
 
     >>> print(f"{Orthogonal().sigma_w_at((17, 300))**2:.4f} {Orthogonal(rescaled=True).sigma_w_at((17, 300))}")
@@ -55,11 +55,11 @@ class Orthogonal(Rule):
 class DeltaOrthogonal(Rule):
     """A convolution that is an orthogonal matrix at the centre of its window and zero elsewhere (Xiao et al. 2018).
 
-    Every spatial mode passes alike, where spread-out kernels lose the high frequencies. Kernels (*window, c_in, c_out)
+    Every spatial mode propagates alike, whereas extended kernels damp high frequencies. Kernels (*window, c_in, c_out)
     of one to three window axes with c_in <= c_out, equal to `jax.nn.initializers.delta_orthogonal`; the theory's
     sigma_w^2 is c_in E[W^2] at the centre, sigma_w^2 c_in / c_out. `rescaled` multiplies by sqrt(c_out / c_in), so
     that sigma_w is realized, and also serves c_in > c_out (orthonormal columns) and, as an orthogonal matrix, dense
-    kernels (c_in, c_out). Raises InputError for a shape that cannot be served.
+    kernels (c_in, c_out). Raises InputError for an unsupported shape.
 
     >>> [round(DeltaOrthogonal(rescaled=r).sigma_w_at((3, 3, 8, 64)) ** 2, 6) for r in (False, True)]
     [0.125, 1.0]
@@ -73,7 +73,7 @@ class DeltaOrthogonal(Rule):
         canonicalize_sigmas(self, "sigma_w", "sigma_b")
 
     def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
-        """A kernel of `shape`; at the centre of an even window stands the tap that JAX takes, (k - 1) // 2."""
+        """A kernel of `shape`; the centre of an even window is (k - 1) // 2, as in JAX."""
         if not self.rescaled:
             self.gain(shape)
             return placed(_drawn(_JAX.delta_orthogonal(self.sigma_w), key, shape, dtype), out_sharding)

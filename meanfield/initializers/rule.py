@@ -1,4 +1,4 @@
-"""`Rule`: what every initializer here is, and the ones that scale independent entries by the fan of a kernel."""
+"""`Rule`, the base of every initializer, and the rules that scale independent entries by the fan of a kernel."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Rule:
     Rules are equal when their fields are, hashable and picklable.
     """
 
-    # Fields of some rules, properties of others.
+    # Fields in some rules, properties in others.
     sigma_w: Any
     sigma_b: Any
 
@@ -71,7 +71,7 @@ class Rule:
         raise NotImplementedError
 
     def sigma_w_at(self, shape: Sequence[int] | None = None) -> Scalar:
-        """The sigma_w that a kernel (*window, c_in, c_out) realizes: sigma_w^2 = fan_in E[W^2]; None: a square one.
+        """The sigma_w realized by a kernel (*window, c_in, c_out): sigma_w^2 = fan_in E[W^2]; None: a square one.
 
         >>> from meanfield.initializers import glorot
         >>> round(glorot.sigma_w_at((300, 17)) ** 2, 4), glorot.sigma_w_at()
@@ -80,13 +80,13 @@ class Rule:
         if shape is None:
             return self.sigma_w
         if len(shape) < 2:
-            raise InputError(f"shape={tuple(shape)} is not that of a kernel; give (*window, c_in, c_out)")
+            raise InputError(f"shape={tuple(shape)} is not the shape of a kernel; give (*window, c_in, c_out)")
         return self.sigma_w * self.gain(tuple(shape))
 
     def block(self, phi: str | Callable | Activation, shape: Sequence[int] | None = None) -> Block:
-        """The block that layers drawn by this rule are, so that every quantity of the theory applies to it.
+        """The block of layers drawn by this rule, so that every quantity of the theory applies to it.
 
-        `shape` is the kernel's where sigma_w depends on it; None stands for a square one.
+        `shape` is the kernel's if sigma_w depends on it; None means a square one.
 
         >>> import meanfield as mf
         >>> print(f"{mf.fixed_point(mf.initializers.lecun.block('selu')).chi_1:.5f}")
@@ -104,7 +104,7 @@ def normal(key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any = N
 def fans(shape: Sequence[int]) -> tuple[int, int]:
     """fan_in and fan_out of a kernel (*window, c_in, c_out): k k c_in and k k c_out.
 
-    A grouped convolution's kernel in Flax has c_in / groups already.
+    In Flax the kernel of a grouped convolution already has c_in / groups.
 
     >>> fans((3, 3, 8, 64))
     (72, 576)
@@ -115,7 +115,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def canonicalize_sigmas(rule: Any, *names: str) -> None:
-    """Check the standard deviations of a rule and make plain floats of them: equal values, equal rules."""
+    """Check the standard deviations of a rule and convert them to plain floats: equal values, equal rules."""
     for name in names:
         value = getattr(rule, name)
         sigma(name, value, single=True)
@@ -125,11 +125,11 @@ def canonicalize_sigmas(rule: Any, *names: str) -> None:
 
 @dataclass(frozen=True)
 class Scaled(Rule):
-    """Independent entries of variance sigma_w^2 / fan, `jax.nn.initializers.variance_scaling` by another name.
+    """Independent entries of variance sigma_w^2 / fan, by `jax.nn.initializers.variance_scaling`.
 
-    sigma_w, sigma_b: standard deviations, dimensionless. mode: the fan, of `MODES`; with "fan_in" the theory's
-    sigma_w is the rule's on every shape, with the others it is on square kernels, see `sigma_w_at`. distribution: of
-    `DISTRIBUTIONS`; the theory depends on the variance alone. Raises InputError for a negative sigma, unknown words.
+    sigma_w, sigma_b: standard deviations, dimensionless. mode: which fan, one of `MODES`; with "fan_in" the theory's
+    sigma_w equals the rule's on every shape, with the others on square kernels (see `sigma_w_at`). distribution: one of
+    `DISTRIBUTIONS`; the theory depends only on the variance. Raises InputError for a negative sigma, unknown words.
 
     >>> import jax
     >>> kernel = Scaled(1.5, 0.3)(jax.random.key(0), (400, 300))
@@ -151,7 +151,7 @@ class Scaled(Rule):
         """A kernel of `shape`, by `jax.nn.initializers.variance_scaling`."""
         draw = jax.nn.initializers.variance_scaling(1.0, self.mode, self.distribution)
         place = {} if out_sharding is None else {"out_sharding": out_sharding}
-        # Times sigma_w, not by its square's root: linear in a traced sigma_w, at 0 as well.
+        # Multiplied by sigma_w rather than scaled by sigma_w^2: linear in a traced sigma_w, even at 0.
         return draw(key, shape, dtype, **place) * jnp.asarray(self.sigma_w, dtype)
 
     def gain(self, shape: Sequence[int]) -> float:
@@ -165,8 +165,8 @@ class Scaled(Rule):
 class He(Rule):
     """Variance 2 / ((1 + slope^2) fan_in): the second moment survives a rectifier (He et al. 2015).
 
-    slope: that of PReLU or leaky ReLU left of 0, 0 for ReLU; sigma_b: of the biases. mode: "fan_in", or "fan_out",
-    which keeps gradients instead. Critical for its activation at any variance.
+    slope: of PReLU or leaky ReLU for x < 0, 0 for ReLU; sigma_b: of the biases. mode: "fan_in", or "fan_out", which
+    preserves gradients instead. Critical for its activation at any variance.
 
     >>> print(f"{He().sigma_w:.6f} {He(slope=0.25).sigma_w**2:.5f}")
     1.414214 1.88235
@@ -181,7 +181,7 @@ class He(Rule):
         try:
             object.__setattr__(self, "slope", float(self.slope))
         except (TypeError, ValueError):
-            raise InputError(f"slope={self.slope!r} must be a number, that of the activation left of 0") from None
+            raise InputError(f"slope={self.slope!r} must be a number, the slope of the activation for x < 0") from None
         if not math.isfinite(self.slope):
             raise InputError(f"slope={self.slope} must be finite")
         canonicalize_sigmas(self, "sigma_b")

@@ -25,15 +25,15 @@ from .transformed import affine, two_sided
 
 @dataclass(frozen=True, repr=False, eq=False)
 class SelfNormalizing(Result):
-    """What `self_normalizing` returns.
+    """The result of `self_normalizing`.
 
     lam, alpha  : the constants; activation: lam phi(x) for x > 0, lam alpha phi(x) for x < 0; with `form` "shift"
                   lam (phi(x) - alpha)
     jacobian    : (2, 2), of the moment map (mean, variance) -> (mean, variance) at (0, 1), weights summing to 0
-    contraction : its spectral norm; below 1 the layers pull the moments of one input to (0, 1)
-    chi_1       : sigma_w^2 E[phi'^2] at that point: above 1 the gradients grow and correlations are chaotic all the
-                  same, which contraction does not tell
-    note        : that in words
+    contraction : its spectral norm; below 1 the moments of one input converge to (0, 1)
+    chi_1       : sigma_w^2 E[phi'^2] at that point: above 1 gradients grow and correlations are chaotic even so, which
+                  the contraction does not show
+    note        : a summary in words
     """
 
     lam: float
@@ -47,7 +47,7 @@ class SelfNormalizing(Result):
 
     @property
     def initializer(self) -> Scaled:
-        """The weights that go with it, variance 1 / fan_in, no biases."""
+        """The matching weights, variance 1 / fan_in, no biases."""
         return Scaled()
 
     @property
@@ -59,9 +59,9 @@ class SelfNormalizing(Result):
 def self_normalizing(phi: str | Callable | Activation = "elu", form: str | None = None) -> SelfNormalizing:
     """The constants that make (mean, variance) = (0, 1) a fixed point, with weights of variance 1 / fan_in.
 
-    form "two_sided" (where phi(0) = 0 and both sides have weight) scales the two sides of 0, lam and lam alpha: for
-    ELU that is SELU. "shift" subtracts alpha = E[phi] and divides by the standard deviation. None takes the first where
-    it exists with alpha > 0. Exact integrals, 12 digits. InputError for a phi without variance, or without that form.
+    form "two_sided" (where phi(0) = 0 and both sides have weight) scales the two sides of 0, lam and lam alpha: for ELU
+    that is SELU. "shift" subtracts alpha = E[phi] and divides by the standard deviation. None takes the first if it
+    exists with alpha > 0. Exact integrals, 12 digits. InputError for a phi without variance, or without that form.
 
     >>> found = self_normalizing("elu")
     >>> print(f"{found.lam:.12f} {found.alpha:.12f} {found.contraction:.6f} {found.chi_1:.5f}")
@@ -93,7 +93,7 @@ def self_normalizing(phi: str | Callable | Activation = "elu", form: str | None 
 
 
 def _note(norm: float, chi_1: float) -> str:
-    pull = "moments of one input are pulled to (0, 1)" if norm < 1 else "moments of one input are driven off (0, 1)"
+    pull = "moments of one input converge to (0, 1)" if norm < 1 else "moments of one input move away from (0, 1)"
     if abs(chi_1 - 1) < 1e-12:
         return f"{pull}; chi_1 = 1: critical"
     if chi_1 > 1:
@@ -128,7 +128,7 @@ def _at_zero(phi: Activation) -> Array:
 
 @host_float64
 def _contraction(phi: Activation) -> tuple[Array, Array, Array]:
-    """d mean / d variance, d variance / d variance and E[phi'^2] at variance 1, mean of phi 0; no phi'' needed."""
+    """d mean / d variance, d variance / d variance and E[phi'^2] at variance 1 and mean 0 of phi; no phi'' needed."""
     rule = _rule(phi)
     value, bend = phi(rule.x), (rule.z**2 - 1) / 2
     return (

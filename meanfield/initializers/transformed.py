@@ -1,4 +1,4 @@
-"""Activations made of others: functions that are equal by value, so that they pickle and compile once."""
+"""Activations built from others: functions that compare by value, so that they pickle and compile once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TwoSided:
 
 
 def affine(phi: Activation, gamma_i: Any, delta_i: Any, delta_o: Any, gamma_o: Any, name: str) -> Activation:
-    """gamma_o (phi(gamma_i x + delta_i) + delta_o) as an activation, its kinks where phi's are reached.
+    """gamma_o (phi(gamma_i x + delta_i) + delta_o) as an activation, with phi's kinks mapped back to x.
 
     >>> from meanfield.gaussian.named import activation
     >>> affine(activation("hard_tanh"), 2.0, 0.0, 0.0, 1.0, "steeper").kinks
@@ -48,7 +48,7 @@ def affine(phi: Activation, gamma_i: Any, delta_i: Any, delta_o: Any, gamma_o: A
 
 
 def two_sided(phi: Activation, lam: Any, alpha: Any, name: str) -> Activation:
-    """lam phi(x) right of 0 and lam alpha phi(x) left of it, with the kink at 0 that this makes.
+    """lam phi(x) for x > 0 and lam alpha phi(x) for x < 0, with the resulting kink at 0.
 
     >>> from meanfield.gaussian.named import activation
     >>> two_sided(activation("hard_tanh"), 1.0, 0.5, "lame").kinks

@@ -23,13 +23,13 @@ _SMALLEST = 1e-4
 class WeightStandardized(Rule):
     """Kernels standardized over the fan-in: gamma (W - mean) / sqrt(fan_in Var W) (Brock, De & Smith 2021).
 
-    gamma = Var[phi(z)]^(-1/2) keeps the variance of the pre-activations, since weights that sum to zero do not see
-    E[phi]; `weight_standardized(phi)` computes it exactly. As a rule it draws kernels that are standardized at the
-    start; `mf.networks.WSLinear`, `WSConv` (NNX) and `mf.networks.linen.WSDense`, `WSConv` keep them so in training.
-    The unit-wise gradient clipping that is trained with it is `optax.adaptive_grad_clip` (eps 1e-3), the same formula
-    on dense kernels and on convolutions of two and three dimensions.
+    gamma = Var[phi(z)]^(-1/2) keeps the variance of the pre-activations, since weights that sum to zero remove E[phi];
+    `weight_standardized(phi)` computes it exactly. As a rule it draws kernels that are standardized initially;
+    `mf.networks.WSLinear`, `WSConv` (NNX) and `mf.networks.linen.WSDense`, `WSConv` keep them standardized in training.
+    The unit-wise gradient clipping used with it is `optax.adaptive_grad_clip` (eps 1e-3), the same formula on dense
+    kernels and on two- and three-dimensional convolutions.
 
-    `block(phi)` is `mf.Activate(phi) >> mf.WeightStandardized(gamma, sigma_b)`, whose variance map leaves E[phi]^2 out.
+    `block(phi)` is `mf.Activate(phi) >> mf.WeightStandardized(gamma, sigma_b)`, whose variance map omits E[phi]^2.
 
     >>> print(f"{weight_standardized('relu').gamma:.6f}")
     1.712859

@@ -1,6 +1,6 @@
-"""A user's Flax model: finding its weight layers, redrawing them, and scaling them by data (LSUV).
+"""A user's Flax model: finding its weight layers, redrawing them, and scaling them to data (LSUV).
 
-The rules that draw weights live in `initializers`; networks that we build ourselves live in `networks`.
+The rules that draw weights live in `initializers`, our own networks in `networks`.
 """
 
 from .lsuv import LsuvReport, lsuv

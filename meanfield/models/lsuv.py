@@ -22,11 +22,11 @@ from .reinitialize import replaced
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LsuvReport(Result):
-    """What `lsuv` did, layer by layer in the order of their calls; arrays (n,).
+    """The report of `lsuv`, layer by layer in call order; arrays (n,).
 
     before, variance : variance of each layer's outputs over the batch, in the model given and in the model returned
-    scale            : what its weights were multiplied by
-    attempts         : how often they were; converged: |variance - 1| <= tolerance
+    scale            : the factor applied to its weights
+    attempts         : how many times; converged: |variance - 1| <= tolerance
     passes           : forward passes through the network
     """
 
@@ -40,7 +40,7 @@ class LsuvReport(Result):
     passes: int
 
     def rows(self) -> list[tuple[str, str]]:
-        """(name, shown value); of many layers the first and the last by name."""
+        """(name, shown value); many layers are shown by the first and the last name."""
         count = len(self.layers)
         names = ", ".join(self.layers) if count <= 6 else f"{count}: {self.layers[0]} ... {self.layers[-1]}"
         done = f"{int(self.converged.sum())} of {count}"
@@ -59,11 +59,11 @@ def lsuv(
 ) -> tuple[Any, LsuvReport]:
     """A model whose weight layers each give outputs of variance 1 on a batch, and a report (Mishkin & Matas 2016).
 
-    model: an NNX module, and a new one is returned; or a Linen module with its `variables`, and new variables are.
-    x: a batch of inputs. In the order in which the layers are called, the weights of each are divided by the standard
-    deviation of its outputs, before the activation, until |variance - 1| <= tolerance, at most `attempts` times; one
-    forward pass checks a layer and measures the next. Biases stay; where they are large, more attempts are needed.
-    call: how the model is called, `lambda model, x: model(x, train=False)`.
+    model: an NNX module, of which a new one is returned; or a Linen module with its `variables`, and new variables are
+    returned. x: a batch of inputs. In the order in which the layers are called, the weights of each are divided by the
+    standard deviation of its outputs, before the activation, until |variance - 1| <= tolerance, at most `attempts`
+    times; one forward pass checks a layer and measures the next. Biases stay; where they are large, more attempts are
+    needed. call: how the model is called, `lambda model, x: model(x, train=False)`.
 
     The paper starts from orthonormal weights: `lsuv(mf.reinitialize(model, mf.initializers.orthogonal), x)`.
     In the mean-field limit it puts every layer at q = 1, chi_1 = E[phi'^2] / E[phi^2]: critical for ReLU, chaotic for
@@ -143,9 +143,9 @@ class _OpenedLinen:
 
 
 def _order(opened: Any, x: Any) -> tuple[str, ...]:
-    """The names of the layers in the order of their calls; nothing is computed."""
+    """The names of the layers in call order; nothing is computed."""
     stacked = next((layer.name for layer in opened.layers if layer.stacked), None)
-    advice = "LSUV needs one module a layer, called in a plain Python loop"
+    advice = "LSUV needs one module per layer, called in a plain Python loop"
     if stacked is not None:
         raise InputError(f"model: {stacked} is a stack of layers in one array; {advice}")
     seen: list[str] = []

@@ -3,7 +3,7 @@
 A weight layer is a module (Linen: a node of the parameters) that itself holds an array of two or more axes. Names of
 attributes do not matter, except that biases are arrays of one axis called `bias`, `b`, or ending in `bias` or `_b`, a
 second one perhaps numbered (`bias_2`).
-Embeddings are left alone: their rows are looked up, not summed.
+Embeddings are skipped: their rows are looked up, not summed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jax import Array
 
 
 class Layer(NamedTuple):
-    """One weight layer: where it is, the module (None in Linen), its kernels and its biases by name.
+    """One weight layer: its path, the module (None in Linen), its kernels and its biases by name.
 
     kernels, biases: names -> `nnx.Param`s, or arrays in Linen. stacked: names -> how many first axes count layers.
     """
@@ -35,12 +35,12 @@ class Layer(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path as one word, "blocks/3/conv"."""
+        """The path as one string, "blocks/3/conv"."""
         return "/".join(map(str, self.path)) or "model"
 
 
 def nnx_layers(model: nnx.Module) -> list[Layer]:
-    """The weight layers of an NNX module, in the order in which its attributes are walked.
+    """The weight layers of an NNX module, in the order of its attributes.
 
     >>> class Net(nnx.Module):
     ...     def __init__(self, rngs):
@@ -62,7 +62,7 @@ def nnx_layers(model: nnx.Module) -> list[Layer]:
 
 
 def _stacked(module: nnx.Module, params: Mapping[str, Any]) -> dict[str, int]:
-    """How many first axes of parameters count layers: declared by the module, or seen in a known layer's rank."""
+    """The number of leading axes that count layers: declared by the module, or inferred from a known layer's rank."""
     declared = dict(getattr(module, "stack_axes", {}))
     if isinstance(module, nnx.Linear):
         rank = 2
@@ -75,7 +75,7 @@ def _stacked(module: nnx.Module, params: Mapping[str, Any]) -> dict[str, int]:
 
 
 def linen_layers(params: Mapping[str, Any]) -> list[Layer]:
-    """The weight layers of Linen's parameters, a nest of dicts with arrays at the leaves.
+    """The weight layers of Linen's parameters, nested dicts with arrays at the leaves.
 
     >>> tree = {"Dense_0": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}, "norm": {"scale": jnp.ones(4)}}
     >>> [layer.name for layer in linen_layers(tree)]
@@ -96,7 +96,7 @@ def _walk(node: Mapping[str, Any], path: tuple) -> Iterator[Layer]:
 
 
 def _raw(leaf: Any) -> Any:
-    """The array in a box that Linen puts around a partitioned parameter."""
+    """The array inside the box that Linen puts around a partitioned parameter."""
     return nn.meta.unbox(leaf)
 
 
@@ -106,7 +106,7 @@ def _is_bias(name: str) -> bool:
 
 
 def drawn(rule: Callable[..., Array], key: Array, layer: Layer, name: str, old: Array) -> Array:
-    """A new array for a parameter of a layer: of the old one's shape and dtype, stacked layers one by one."""
+    """A new array for a parameter of a layer, with the old shape and dtype; stacked layers are drawn one by one."""
 
     def draw(key: Array, old: Array, stacked: int) -> Array:
         if not stacked:
@@ -119,7 +119,7 @@ def drawn(rule: Callable[..., Array], key: Array, layer: Layer, name: str, old: 
 def _one(rule: Callable[..., Array], key: Array, module: Any, old: Array) -> Array:
     shape = old.shape
     if isinstance(module, nnx.LinearGeneral) and old.ndim >= 2 and not module.batch_axis:
-        # Axes of the inputs first, then of the outputs: a fan is the product of its own.
+        # Input axes first, then output axes: each fan is the product of its axes.
         into = len(module.in_features)
         shape = (math.prod(shape[:into]), math.prod(shape[into:]))
     return jnp.asarray(rule(key, shape, old.dtype), old.dtype).reshape(old.shape)
@@ -127,9 +127,9 @@ def _one(rule: Callable[..., Array], key: Array, module: Any, old: Array) -> Arr
 
 @contextmanager
 def recorded(layers: list[Layer]) -> Iterator[dict[str, Array]]:
-    """Inside, calls of these NNX modules leave their first output under the layer's name, in the order of the calls.
+    """A context in which calls of these NNX modules record their first output under the layer's name, in call order.
 
-    Flax looks `__call__` up on the class, so the classes are wrapped, as `nnx.capture` does, and given back after.
+    Flax looks `__call__` up on the class, so the classes are wrapped, as in `nnx.capture`, and restored afterwards.
     """
     names, log = {id(layer.module): layer.name for layer in layers}, {}
 
@@ -158,7 +158,7 @@ def recorded(layers: list[Layer]) -> Iterator[dict[str, Array]]:
 
 
 def linen_outputs(module: nn.Module, variables: Any, layers: list[Layer], call: Callable[..., Any], x: Any) -> dict:
-    """The first output of each weight layer of a Linen module, by name, in the order of the calls."""
+    """The first output of each weight layer of a Linen module, by name, in call order."""
     names, log = {layer.path: layer.name for layer in layers}, {}
 
     def watch(following: Callable[..., Any], args: tuple, options: dict, context: Any) -> Any:
@@ -168,6 +168,6 @@ def linen_outputs(module: nn.Module, variables: Any, layers: list[Layer], call: 
         return out
 
     with nn.intercept_methods(watch):
-        # BatchNorm's statistics may move; what they become is dropped with the rest of the outputs.
+        # BatchNorm's statistics may change; the update is dropped with the other outputs.
         nn.apply(call, module, mutable=True)(variables, x)
     return log

@@ -1,4 +1,4 @@
-"""`reinitialize`: draw the weights of an existing model anew, whoever wrote it."""
+"""`reinitialize`: redraw the weights of any existing model."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def reinitialize(
     bias_init: Callable[..., Array] | None = None,
     where: Callable[[str], bool] | None = None,
 ) -> Any:
-    """The same model with weights drawn anew by an initializer; the one that is given stays as it is.
+    """The same model with weights redrawn by an initializer; the given model is unchanged.
 
     model: an NNX module, or Linen's variables (the dict that `init` returns, or its "params"). Every array of two or
-    more axes that a layer holds is drawn, whatever its name, except embeddings; norms' scales stay. initializer: any
-    rule `(key, shape, dtype)`, of this library or another. Biases are drawn by `bias_init`; without one, by the
-    initializer where it is a rule of this library, which knows its sigma_b, and otherwise they stay.
-    key: a JAX key or an integer. where: which layers, by their path, `lambda path: "head" not in path`.
+    more axes in a layer is redrawn, whatever its name, except embeddings; scales of normalizations stay. initializer:
+    any rule `(key, shape, dtype)`, of this library or another. Biases are drawn by `bias_init`; without one, by the
+    initializer if it is a rule of this library, which knows its sigma_b; otherwise they stay. key: a JAX key or an
+    integer. where: which layers, by their path, `lambda path: "head" not in path`.
 
-    Kernels are (*window, c_in, c_out). In NNX, `nnx.LinearGeneral` (attention) and stacks that `nnx.vmap` made of
-    `Linear` and `Conv` are seen for what they are; from Linen's variables alone neither can be told from a convolution.
-    InputError for a model without weight layers.
+    Kernels are (*window, c_in, c_out). In NNX, `nnx.LinearGeneral` (attention) and stacks of `Linear` and `Conv` made
+    by `nnx.vmap` are recognized; from Linen's variables alone neither can be told from a convolution. InputError for a
+    model without weight layers.
 
     >>> import meanfield as mf
     >>> from flax import nnx
@@ -70,7 +70,7 @@ def _chosen(layers: list[Layer], where: Callable[[str], bool] | None) -> list[La
 
 
 def _draws(layer: Layer, initializer: Any, bias_init: Any, key: Array) -> list[tuple[dict, str, Array]]:
-    """(kernels or biases, name, new array) of everything in a layer that is drawn anew."""
+    """(kernels or biases, name, new array) of everything redrawn in a layer."""
     work = [(layer.kernels, name, initializer) for name in layer.kernels]
     work += [(layer.biases, name, bias_init) for name in layer.biases if bias_init is not None]
     keys = jax.random.split(key, len(work))
@@ -87,7 +87,7 @@ def _array(param: Any) -> Array:
 
 
 def replaced(tree: Any, path: tuple, change: Callable[[Array], Array]) -> Any:
-    """A nest of dicts with the array at a path changed, the rest shared; boxes of partitioned parameters stay on.
+    """Nested dicts with the array at a path replaced, the rest shared; boxes of partitioned parameters are kept.
 
     >>> replaced({"a": {"w": 1.0}, "b": 2.0}, ("a", "w"), lambda w: w + 1)
     {'a': {'w': 2.0}, 'b': 2.0}

@@ -1,8 +1,8 @@
 """Finite networks in Flax NNX, built from the blocks whose infinite-width limit `theory` describes.
 
-`Network` is made of any block, a depth and a width, and shows its pre-activations layer by layer; `finite` says how
-each block becomes a layer. Beside it stand the layers that some initializations need (`linen` has the ones for Flax
-Linen). What is measured on a network lives in `measurement`, how it is trained in `training`.
+`Network` is built from any block, a depth and a width, and returns its pre-activations layer by layer; `finite` defines
+how each block becomes a layer. Here too are the layers that some initializations need (`linen` has those for Flax
+Linen). Measurements on networks live in `measurement`, their training in `training`.
 """
 
 from .branches import FixupBranch, SkipBranch

@@ -17,8 +17,8 @@ __all__ = ["FixupBranch", "SkipBranch"]
 class FixupBranch(nnx.Module):
     """x + multiplier * F(x) + bias, F of `rule.layers` weight layers with a scalar bias before each layer and each phi.
 
-    make: (kernel_init, rngs) -> a weight layer without bias; it is called once a layer, with `rule` and for the last
-    with `rule.last`, zeros, so that the branch adds nothing at the start (Zhang et al. 2019). phi: the activation, a
+    make: (kernel_init, rngs) -> a weight layer without bias; it is called once per layer, with `rule`, and for the last
+    with `rule.last`, zeros, so that the branch initially adds nothing (Zhang et al. 2019). phi: the activation, a
     callable. Train the scalars (parameters `scalars` and `multiplier`) at a tenth of the learning rate.
 
     >>> from meanfield.initializers import fixup
@@ -38,7 +38,7 @@ class FixupBranch(nnx.Module):
         self.phi = phi
 
     def __call__(self, x: Array) -> Array:
-        """The sum of the input and the branch; shapes as the layers have them."""
+        """The sum of the input and the branch; shapes are those of the layers."""
         scalars, h = self.scalars[...].astype(x.dtype), x
         for i, layer in enumerate(self.layers):
             h = layer((self.phi(h + scalars[2 * i - 1]) if i else h) + scalars[2 * i])
@@ -48,7 +48,7 @@ class FixupBranch(nnx.Module):
 class SkipBranch(nnx.Module):
     """x + alpha F(x) with one learnable scalar (SkipInit, De & Smith 2020; ReZero, Bachlechner et al. 2021).
 
-    branch: F, a module or a callable; rule: of alpha, 0 unless told otherwise: `skip_init(branches=L)`.
+    branch: F, a module or a callable; rule: draws alpha, 0 by default, else e.g. `skip_init(branches=L)`.
 
     >>> block = SkipBranch(nnx.Linear(8, 8, rngs=nnx.Rngs(0)))
     >>> bool((block(jnp.ones((2, 8))) == 1).all())

@@ -1,8 +1,7 @@
-"""How each shipped block is realized as a layer of a finite network; a block of one's own says it in `finite`.
+"""How each shipped block is realized as a layer of a finite network; your own block defines `finite` instead.
 
-The registry below has one function for each block, (block, x, layer) -> activations after it, x (inputs, ..., channels)
-with the positions of a convolution or the tokens of attention on the axes before the last. A block that defines
-`finite(self, x, layer)` needs no entry.
+The registry below has one function per block, (block, x, layer) -> activations after it, with x (inputs, ..., channels)
+and positions or tokens on the axes before the last. A block that defines `finite(self, x, layer)` needs no entry.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ __all__ = ["first_layer", "positions", "read_out", "realize"]
 def realize(block: Block, x: Array, layer: Layer) -> Array:
     """Activations after one layer of a block: by the block's own `finite(x, layer)`, else by the registry.
 
-    InputError for a block of one's own without `finite`.
+    InputError for a block of your own without `finite`.
 
     >>> import meanfield as mf
     >>> layer = Layer(width=4)
@@ -69,10 +68,10 @@ def first_layer(block: Block) -> Dense:
 
 
 def read_out(block: Block, x: Array, layer: Layer, d_out: int) -> Array:
-    """Outputs (inputs, d_out) of pre-activations: one more block, whose last layer has d_out units.
+    """Outputs (inputs, d_out) from pre-activations: one more block, whose last layer has d_out units.
 
-    A block that does not end with random weights (a residual one) is read by a dense layer like the first. Positions
-    are averaged.
+    A block that does not end with random weights (a residual one) is followed by a dense layer like the first.
+    Positions are averaged.
     """
     chain = block.blocks if isinstance(block, Serial) else (block,)
     if not chain[-1].independent_weights:
@@ -86,9 +85,9 @@ def read_out(block: Block, x: Array, layer: Layer, d_out: int) -> Array:
 
 
 def positions(block: Block) -> tuple[int, ...]:
-    """How many positions or tokens inputs have between the first axis and the channels, at least; () for none.
+    """The minimal numbers of positions or tokens on the axes between inputs and channels; () for none.
 
-    A block of one's own says it with an attribute `positions`.
+    A block of your own may define an attribute `positions`.
 
     >>> import meanfield as mf
     >>> positions(mf.Activate("tanh") >> mf.Conv("uniform", size=5)), positions(mf.Dense())
@@ -96,7 +95,7 @@ def positions(block: Block) -> tuple[int, ...]:
     """
     found = [own for part in sub_blocks(block) if (own := _own_positions(part))]
     if len({len(own) for own in found}) > 1:
-        raise InputError(f"block={block!r} has convolutions of different numbers of axes; give them one")
+        raise InputError(f"block={block!r} has convolutions with different numbers of axes; give them the same number")
     return tuple(map(max, zip(*found, strict=True)))
 
 
@@ -170,9 +169,9 @@ def _filters(sigma_w: Any, profile: Any, key: Array, shape: tuple[int, ...], dty
 
 @_shipped.register
 def _(block: GLU, x: Array, layer: Layer) -> Array:
-    """phi(u) v, u and v the two halves of the channels, projections by one layer."""
+    """phi(u) v, where u and v are the two halves of the channels of one projection."""
     if x.shape[-1] % 2:
-        raise InputError(f"width={x.shape[-1]} must be even: {block!r} gates one half of the units by the other")
+        raise InputError(f"width={x.shape[-1]} must be even: {block!r} gates half of the units by the other half")
     u, v = jnp.split(x, 2, -1)
     return block.phi(u) * v
 
@@ -196,14 +195,14 @@ def _(block: RMSNorm, x: Array, layer: Layer) -> Array:
 
 @_shipped.register
 def _(block: BatchNorm, x: Array, layer: Layer) -> Array:
-    """Statistics are always those of the batch, the first axis of x."""
+    """Statistics are always over the batch, the first axis of x."""
     if layer.values is not None and block.batch_size not in (None, len(x)):
         raise InputError(f"x has {len(x)} inputs, but the block has batch_size={block.batch_size}; give as many")
     return _normalized(x - x.mean(0), 0, block.gamma, layer)
 
 
 def _normalized(x: Array, axis: int, gamma: Any, layer: Layer) -> Array:
-    """x over the root of its mean square, times a trained scale of each channel, gamma at the start; 0 stays 0."""
+    """x over the root of its mean square, times a trained scale per channel, initially gamma; 0 stays 0."""
     square = jnp.mean(x**2, axis, keepdims=True)
     inverse = jnp.where(square > 0, lax.rsqrt(jnp.where(square > 0, square, 1.0)), 0.0)
     scale = layer.parameter("scale", x.shape[-1:], lambda key, shape, dtype: jnp.full(shape, gamma, dtype))

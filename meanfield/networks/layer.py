@@ -1,4 +1,4 @@
-"""`Layer`: what a block's finite realization is given, to declare its parameters and to draw its noise."""
+"""`Layer`: passed to a block's finite realization, to declare its parameters and draw its noise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Biases", "Declared", "Layer", "Step"]
 
 Initializer = Callable[..., Array]
 Step = Callable[[Array, "Layer"], Array]
-"""A realization: activations (..., channels) and the layer to those after it."""
+"""A realization: maps activations (..., channels) and a `Layer` to the activations after it."""
 
 
 @dataclass(frozen=True)
@@ -49,33 +49,33 @@ class Declared:
 
     def times(self, times: int) -> Declared:
         """The same parameter of `times` layers, (times, *shape)."""
-        # Biases are independent entries anyway, and one draw of all is cheaper than one a layer.
+        # Biases are independent entries anyway, and one draw of all is cheaper than one per layer.
         rule = self.rule if isinstance(self.rule, Biases) else partial(_layer_by_layer, self.rule)
         return Declared(rule, (times, *self.shape), self.stacked + 1)
 
 
 def _layer_by_layer(rule: Initializer, key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Independent draws of layers, shape[0] of them, one after the other to hold one layer's scratch at a time."""
+    """Independent draws of shape[0] layers, one after the other to keep only one layer's scratch memory."""
     times, *rest = shape
     keys = jax.random.split(key, times)
     if times == 0:
         return jnp.zeros(shape, dtype)
     if is_traced(keys):
         return jax.lax.map(lambda key: rule(key, tuple(rest), dtype), keys)
-    # A loop runs what is compiled already; a map over a new function would compile for every network.
+    # A loop reuses compiled code; a map over a new function would compile for every network.
     return jnp.stack([rule(key, tuple(rest), dtype) for key in keys])
 
 
 @dataclass
 class Layer:
-    """One layer of a finite network, while it is declared and then each time it is applied.
+    """One layer of a finite network, both while it is declared and whenever it is applied.
 
-    A block's `finite(x, layer)` says once what the layer does to activations x (inputs, ..., channels), with
-    `layer.width` units, `layer.parameter` for what is drawn and trained, `layer.key` for noise. It is run first on
-    shapes alone, which finds the parameters; then on numbers, with `values`, the drawn ones by name.
+    A block's `finite(x, layer)` defines the layer's action on activations x (inputs, ..., channels), with `layer.width`
+    units, `layer.parameter` for parameters, `layer.key` for noise. It runs first on shapes alone, to find the
+    parameters, then on numbers, with the drawn parameters in `values` by name.
 
-    kernel_init: a rule for every parameter whose name begins with "kernel", instead of the block's own. noise: the
-    key of this pass, None where noise is off (`deterministic`).
+    kernel_init: a rule for every parameter whose name begins with "kernel", instead of the block's own. noise: the key
+    of this pass, None if noise is off (`deterministic`).
 
     >>> layer = Layer(width=4)
     >>> layer.declare(lambda x, layer: layer.dense(x, sigma_w=1.5, sigma_b=0.3), jnp.ones((2, 3)))
@@ -114,11 +114,11 @@ class Layer:
         return jnp.zeros(declared.shape, self.dtype)
 
     def key(self) -> Array:
-        """A key for noise, another at each call; ask only where the layer is not `deterministic`."""
+        """A key for noise, a new one at each call; only if the layer is not `deterministic`."""
         self.noisy = True
         if self.values is None:
             return jax.random.key(0)
-        assert self.noise is not None, "a layer without noise asks for a key"
+        assert self.noise is not None, "noise is off in this pass, so there is no key; check layer.deterministic first"
         return jax.random.fold_in(self.noise, self._count("noise key"))
 
     def dense(self, x: Array, sigma_w: Any, sigma_b: Any = None) -> Array:
@@ -127,11 +127,11 @@ class Layer:
         return x @ kernel if sigma_b is None else x @ kernel + self.biases(sigma_b)
 
     def biases(self, sigma_b: Any) -> Array:
-        """One bias a unit, N(0, sigma_b^2)."""
+        """One bias per unit, N(0, sigma_b^2)."""
         return self.parameter("bias", (self.width,), Biases(sigma_b))
 
     def repeat(self, step: Step, times: int, x: Array) -> Array:
-        """`step` so many times, with parameters of its own each time, as one scan."""
+        """`step` repeated `times` times with independent parameters, as one scan."""
         inner = Layer(self.width, self.dtype, self.kernel_init)
         inner.declare(step, x)
         self.noisy |= inner.noisy
@@ -147,7 +147,7 @@ class Layer:
         return jax.lax.scan(one, x, (stacks, keys))[0]
 
     def declare(self, step: Step, x: Array | jax.ShapeDtypeStruct) -> tuple[int, ...]:
-        """Find what `step` needs on activations like x: its parameters are then `declared`; the shape after it."""
+        """Run `step` on the shapes of x, which fills `declared` with its parameters; returns the shape after it."""
         after = jax.eval_shape(lambda x: step(x, self), x)
         self.calls = {}
         return after.shape

@@ -13,15 +13,15 @@ __all__ = ["MLP"]
 
 
 class MLP(Network):
-    """The finite network that `mf.MLP` is the infinite-width limit of (Poole et al. 2016), in Flax NNX.
+    """The finite Flax NNX network whose infinite-width limit is `mf.MLP` (Poole et al. 2016).
 
     h^0 = W x + b and h^{l+1} = W phi(h^l) + b for l < depth, with W ~ N(0, sigma_w^2 / fan_in), b ~ N(0, sigma_b^2)
-    in every layer; with `d_out` one more block of that kind reads the outputs out. Arguments and methods are
+    in every layer; with `d_out` one more such block is the readout. Arguments and methods are
     `Network`'s; block: an `mf.MLP(phi, sigma_w=, sigma_b=)`, depth >= 1.
 
-    Parameters: `first_kernel` (d_in, width), `first_bias` (width,); `kernel` (depth, width, width), `bias`
-    (depth, width); `last_kernel` (width, d_out), `last_bias` (d_out,) where there is a readout. InputError: a block of
-    another kind, a size that is not a positive integer.
+    Parameters: `first_kernel` (d_in, width), `first_bias` (width,); `kernel` (depth, width, width), `bias` (depth,
+    width); `last_kernel` (width, d_out), `last_bias` (d_out,) with a readout. InputError for a block of another kind
+    and a size that is not a positive integer.
 
     >>> import jax.numpy as jnp
     >>> import meanfield as mf

@@ -26,15 +26,14 @@ _PARTS = ("first_", "", "last_")
 
 
 class Network(nnx.Module):
-    """The finite network that a block is the infinite-width limit of, in Flax NNX; any block, of your own too.
+    """The finite Flax NNX network whose infinite-width limit a block describes; any block, including your own.
 
-    h^0 = W x + b with the sigmas of the block's last layer that has a sigma_w, then h^{l+1} = block(h^l) for
-    l < depth, each with parameters of its own. `depth` counts the blocks after the first layer, as `mf.trajectory`
-    does, so that row l of `preactivations` belongs to its index l. With `d_out` one more block, the last layer of which
-    has d_out units, reads the outputs out; a block that does not end with random weights (a residual one) is followed
-    by a dense layer instead.
+    h^0 = W x + b with the sigmas of the block's last layer that has a sigma_w, then h^{l+1} = block(h^l) for l < depth,
+    each with its own parameters. `depth` counts the blocks after the first layer, as `mf.trajectory` does, so that row
+    l of `preactivations` is its index l. With `d_out`, a readout follows: one more block whose last layer has d_out
+    units, or a dense layer after a block that does not end with random weights (a residual one).
 
-    block: any block; one of your own defines `finite(self, x, layer)`, see `meanfield.networks.layer`. width: units
+    block: any block; your own defines `finite(self, x, layer)`, see `meanfield.networks.layer`. width: units
     per layer; d_in, d_out: sizes of inputs and outputs. rngs: `nnx.Rngs`, of which `params` is used, and `noise` by
     blocks with dropout or noise. kernel_init: another rule for the weights, called (key, shape, dtype). dtype: of the
     parameters.
@@ -42,9 +41,9 @@ class Network(nnx.Module):
     Inputs are (..., d_in), with positions or tokens before the last axis for convolutions and attention (the outputs
     are then averaged over them); batch normalization takes its statistics over the first axis of each batch.
     Parameters: `first_kernel`, `first_bias`; the layers', stacked along a leading axis that counts layers, named in
-    `stacked` (`kernel`, `bias`, `scale`, a second one `kernel_2`); `last_...` where there is a readout. They are
-    scanned, so that compile time does not grow with the depth. InputError: a block without finite realization, or that
-    changes the number of units, a size that is not a positive integer.
+    `stacked` (`kernel`, `bias`, `scale`, a second one `kernel_2`); `last_...` for the readout. They are scanned, so
+    that compile time does not grow with the depth. InputError for a block without finite realization or one that
+    changes the number of units, and a size that is not a positive integer.
 
     >>> import meanfield as mf
     >>> block = mf.Residual(mf.LayerNorm() >> mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3))
@@ -91,13 +90,13 @@ class Network(nnx.Module):
 
     @property
     def positions(self) -> tuple[int, ...]:
-        """The fewest positions or tokens of an input, () where the block knows none."""
+        """The minimal numbers of positions or tokens of an input, () if the block has none."""
         return positions(self.block)
 
     def __call__(self, x: Array, *, key: Array | None = None) -> Array:
-        """The outputs (..., d_out) of inputs (..., d_in); without a readout, the last pre-activations (..., width).
+        """The outputs (..., d_out) for inputs (..., d_in); without a readout, the last pre-activations (..., width).
 
-        key: of the noise, where the block has any; None takes the next of the stream `noise`.
+        key: for the noise, if the block has any; None takes the next key of the stream `noise`.
         """
         keys = self._noise_keys(key)
 
@@ -110,8 +109,8 @@ class Network(nnx.Module):
     def preactivations(self, x: Array, shift: Array | None = None, *, key: Array | None = None) -> Array:
         """h^0, ..., h^depth for inputs x (..., d_in): an array (depth + 1, ..., width).
 
-        `shift`, of that same shape, is added to the pre-activations where they arise. Its derivative at 0 is the
-        derivative with respect to every layer's pre-activations at once. key: of the noise, as for a call.
+        `shift`, of the same shape, is added to the pre-activations of every layer. The derivative in it at 0 is that in
+        all layers' pre-activations at once. key: of the noise, as for a call.
         """
         first = self._first(x) if shift is None else self._first(x) + shift[0]
         shifts, keys = None if shift is None else shift[1:], _part(self._noise_keys(key), slice(self.depth))
@@ -154,7 +153,7 @@ class Network(nnx.Module):
 def _declared(
     block: Block, width: int, d_in: int, d_out: int | None, kernel_init: Initializer | None, dtype: DTypeLike
 ) -> tuple[Layer, Layer, Layer]:
-    """The first layer, one of the block's and the readout, each with the parameters that it declares."""
+    """The first layer, one block and the readout, each with its declared parameters."""
     first, body, last = (Layer(width, dtype, kernel_init, prefix=prefix) for prefix in _PARTS)
     first.declare(partial(realize, first_layer(block)), jax.ShapeDtypeStruct((1, d_in), dtype))
     inside = jax.ShapeDtypeStruct((2, *positions(block), width), dtype)
@@ -167,7 +166,7 @@ def _declared(
 
 
 def parameter_count(block: Block, *, depth: int, width: int, d_in: int, d_out: int) -> int:
-    """How many numbers a network has.
+    """The number of parameters of a network.
 
     >>> import meanfield as mf
     >>> parameter_count(mf.MLP("tanh", 1.0), depth=4, width=32, d_in=64, d_out=10)

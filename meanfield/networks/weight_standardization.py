@@ -1,4 +1,4 @@
-"""Weight-standardized layers in Flax NNX: the kernel is standardized each time it is used."""
+"""Weight-standardized layers in Flax NNX: the kernel is standardized on every call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["WSConv", "WSLinear"]
 
 @dataclass(frozen=True)
 class Standardizing:
-    """What Flax calls before each product, with the kernel standardized first; equal by value, so layers compile once.
+    """The hook that Flax calls before each product: standardizes the kernel; compares by value, so layers compile once.
 
     NNX passes (input, kernel, bias) as one tuple, Linen as three arguments.
     """
@@ -30,7 +30,7 @@ class Standardizing:
 
 
 class _Standardized(nnx.Module):
-    """A layer whose kernel is standardized, then a gain and a bias for each unit."""
+    """A layer with a standardized kernel, then a gain and a bias per unit."""
 
     def __init__(self, layer: nnx.Module, rule: WeightStandardized, features: int, use_bias: bool, rngs: nnx.Rngs):
         self.layer = layer
@@ -47,9 +47,8 @@ class _Standardized(nnx.Module):
 class WSLinear(_Standardized):
     """`nnx.Linear` with scaled weight standardization (Brock, De & Smith 2021).
 
-    Its input is phi of unit-variance pre-activations: `rule` is `weight_standardized(phi)`, or
-    `weight_standardized()`, gamma = 1, for the first layer. Each unit has a learnable gain, 1 at the start. Further
-    options are `nnx.Linear`'s.
+    Its input is phi of unit-variance pre-activations: `rule` is `weight_standardized(phi)`, or `weight_standardized()`,
+    gamma = 1, for the first layer. Each unit has a learnable gain, initially 1. Further options are `nnx.Linear`'s.
 
     >>> import jax
     >>> from meanfield.initializers import weight_standardized
