@@ -1,6 +1,6 @@
-"""What to use, and why: recommendations for an activation and a depth, and schemes of initialization side by side.
+"""Recommendations for an activation and a depth, and a comparison of initialization schemes.
 
-Everything here only weighs what other rooms compute or measure.
+Everything here only weighs results that other rooms compute or measure.
 """
 
 from .compare_init import SchemeComparison, compare_init

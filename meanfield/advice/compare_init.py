@@ -1,4 +1,4 @@
-"""`compare_init`: every initialization scheme on one activation, by the theory and on a wide network."""
+"""`compare_init`: every initialization scheme for one activation, predicted, and measured on wide networks."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _SMALL_SIGMA_B = 0.05
 
 @dataclass(frozen=True, repr=False, eq=False)
 class SchemeComparison(Result):
-    """What `compare_init` returns; one entry a scheme, arrays (n,).
+    """The result of `compare_init`; one entry per scheme, arrays (n,).
 
-    sigma_w, sigma_b         : the point that it realizes
+    sigma_w, sigma_b         : the point that the scheme realizes
     q_star, chi_1, chi_q, xi_c, xi_grad : the theory there, from inputs of variance 1
     q_end, log_gradient      : variance at the last layer; ln of the factor on a squared gradient over the depth
-    measured_q_end, measured_log_gradient : mean over networks and inputs of the same on networks of `width`, NaN where
+    measured_q_end, measured_log_gradient : the same, averaged over networks of `width` and inputs; NaN where
                                nothing was measured; *_error: their standard errors; ln q for q_end
     verdict                  : "trains", or the first thing that goes wrong
     """
@@ -73,7 +73,7 @@ class SchemeComparison(Result):
     measured_log_gradient_error: np.ndarray
 
     def table(self) -> tuple[tuple[str, ...], list[tuple]]:
-        """(headers, rows) of what a reader compares, gradients as factors."""
+        """(headers, rows) of the comparison, gradients as factors."""
         headers = ("scheme", "sigma_w", "sigma_b", "q*", "chi_1", "chi_q", "xi_c", "gradient", "measured", "verdict")
         with np.errstate(over="ignore"):
             columns = (
@@ -90,7 +90,7 @@ class SchemeComparison(Result):
 
 
 def schemes(phi: str | Callable | Activation, depth: int) -> dict[str, Rule]:
-    """The rules that `compare_init` compares, by name: those without knowledge of phi, gains, and critical points.
+    """The rules that `compare_init` compares, by name: those independent of phi, gains, and critical points.
 
     >>> list(schemes("relu", 30))[:5]
     ['lecun', 'glorot', 'he', 'heuristic', 'orthogonal']
@@ -123,14 +123,14 @@ def compare_init(
     key: int = 0,
     rules: dict[str, Rule] | None = None,
 ) -> SchemeComparison:
-    """Every scheme on one activation: what the theory says of a network of `depth` layers, and what a wide one does.
+    """Every scheme for one activation: the theory of a network of `depth` layers, and measurements on wide ones.
 
-    phi: an activation, of a fully connected network; or a block, every sigma of which is then set to the scheme's (the
-    schemes compared by default are those of its first activation). Theory: the fixed point of the scheme's block, and
-    the variance and the gradient's factor along the layers from inputs of variance 1. Measured: `seeds` networks of
-    `width` and random inputs of variance 1, skipped with measured=False. rules: others to compare, name -> rule. The
-    verdict asks that the squared gradient changes by no more than e^6 over the depth either way and that 6 xi_c reach
-    the depth (Schoenholz et al. 2017). InputError for sizes that are not positive integers.
+    phi: an activation, for a fully connected network; or a block, in which every sigma is set to the scheme's (by
+    default the schemes for its first activation). Theory: the fixed point of the scheme's block, and the variance and
+    the gradient's factor along the layers from inputs of variance 1. Measured: `seeds` networks of `width` and random
+    inputs of variance 1, skipped with measured=False. rules: others to compare, name -> rule. The verdict requires that
+    the squared gradient change by a factor of at most e^6 over the depth either way and that 6 xi_c reach the depth
+    (Schoenholz et al. 2017). InputError for sizes that are not positive integers.
 
     >>> import meanfield as mf
     >>> found = mf.compare_init("relu", depth=30, measured=False, rules={"he": mf.initializers.he,
@@ -148,7 +148,7 @@ def compare_init(
     q, log_gradient = _along_depth(blocks, depth)
     points = [fixed_point(block, q0=q0) for block, q0 in zip(blocks, q[:, 0], strict=True)]
     at = {n: np.array([float(getattr(p, n)) for p in points]) for n in ("q_star", "chi_1", "chi_q", "xi_c", "xi_grad")}
-    # Within rounding of chi = 1 a depth scale is +-1e15: at criticality it is infinite.
+    # Within rounding of chi = 1 a depth scale comes out as +-1e15; at criticality it is infinite.
     at_edge = np.array([str(p.phase) == "critical" for p in points])
     for name in ("xi_c", "xi_grad"):
         at[name] = np.where(at_edge & ~np.isnan(at[name]), np.inf, at[name])
@@ -212,7 +212,7 @@ def _along_depth(blocks: list[Block], depth: int) -> tuple[np.ndarray, np.ndarra
 
 
 def verdict(q_end: float, log_gradient: float, xi_c: float, status: str, depth: int) -> str:
-    """What goes wrong first in a network of that depth, or "trains".
+    """The first failure in a network of that depth, or "trains".
 
     >>> verdict(1.0, -20.0, float("nan"), "converged", 30)
     'gradients vanish'
@@ -225,7 +225,7 @@ def verdict(q_end: float, log_gradient: float, xi_c: float, status: str, depth: 
         return "gradients vanish"
     if log_gradient > REACH:
         return "gradients explode"
-    # NaN: correlations keep (q* = 0) or follow a power law (criticality).
+    # NaN: correlations are preserved (q* = 0) or follow a power law (criticality).
     return "inputs merge" if REACH * xi_c < depth else "trains"
 
 

@@ -93,7 +93,7 @@ class Net(nn.Module):
 
 
 def flax_code(kind: str, architecture: str, phi: str, init: str, alpha: float | None = None) -> str:
-    """A program of `kind` "nnx" or "linen" that defines `Net`; phi and init are the expressions that make them.
+    """A program of `kind` "nnx" or "linen" that defines `Net`; phi and init are source expressions.
 
     >>> print(flax_code("linen", "mlp", "mf.activation('tanh')", "mf.initializers.lecun").splitlines()[4])
     phi = mf.activation('tanh')

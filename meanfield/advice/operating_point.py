@@ -13,13 +13,13 @@ from ..gaussian.quadrature import derivative, gaussian_rule
 from ..interface.precision import host_float64
 from ..theory.critical import critical, edge_of_chaos
 
-# Above it most units are flat, and what trains is a few of them; ReLU has 1, GELU 1.05, the logistic sigmoid 3.5.
+# Above it most units are saturated, and only a few train; ReLU has 1, GELU 1.05, the logistic sigmoid 3.5.
 _WIDE = 1.5
 _LARGEST_Q = 100.0
 
 
 class OperatingPoint(NamedTuple):
-    """A point of the critical line, and why: kind is "critical", "stable_branch", "scale_invariant", "poor" or "none".
+    """A point of the critical line, with its kind: "critical", "stable_branch", "scale_invariant", "poor" or "none".
 
     slope_2, slope_4: E[phi'^2] and E[phi'^4] at q; curvature: E[phi''^2] there, NaN where phi has kinks.
     """
@@ -35,7 +35,7 @@ class OperatingPoint(NamedTuple):
 
     @property
     def spread(self) -> float:
-        """E[phi'^4] / E[phi'^2]^2 - 1: what one layer's slopes add to the variance of squared singular values."""
+        """E[phi'^4] / E[phi'^2]^2 - 1: one layer's part in the variance of squared singular values."""
         return self.slope_4 / self.slope_2**2 - 1
 
 
@@ -43,10 +43,10 @@ def operating_point(phi: Activation, depth: int) -> OperatingPoint:
     """The critical point for a network of `depth` layers.
 
     Homogeneous activations: their own (sigma_w, 0), at any q. Where the line is stable down to q* = 0: q* = 1/depth,
-    small enough for slopes to be equal (Pennington et al. 2017) and no smaller, so that phi is felt (Xiao et al. 2018).
-    Otherwise the stable branch, at the smallest q* to which variances return within the depth, chi_q <= e^(-1/depth);
-    failing that, where chi_q is smallest. "poor" where the slopes there vary too much, "none" where there is no stable
-    point with q* <= 100.
+    small enough for nearly equal slopes (Pennington et al. 2017) but no smaller, so that phi stays nonlinear (Xiao et
+    al. 2018). Otherwise the stable branch, at the smallest q* to which variances return within the depth, chi_q <=
+    e^(-1/depth); failing that, at the smallest chi_q. "poor" if the slopes there vary too much, "none" if there is no
+    stable point with q* <= 100.
 
     >>> from meanfield.gaussian.named import activation
     >>> operating_point(activation("relu"), 100).kind
@@ -58,7 +58,7 @@ def operating_point(phi: Activation, depth: int) -> OperatingPoint:
     if at_zero.status == "scale_invariant":
         return _at("scale_invariant", phi, 1.0, float(at_zero.sigma_w), 0.0, 1.0)
     small = critical(phi, q=1.0 / depth)
-    # ReLU6 and hard tanh are homogeneous where q is small: chi_q = 1 there, which is no drift.
+    # ReLU6 and hard tanh are homogeneous at small q: chi_q = 1 there does not mean drift.
     if small.status == "found" and small.chi_q < 1 + 1e-9:
         point = _at("critical", phi, 1.0 / depth, small.sigma_w, small.sigma_b, small.chi_q)
         if point.spread <= _WIDE:

@@ -1,4 +1,4 @@
-"""`recommend`: what to initialize a deep network with, how far that carries, and the Flax lines to paste."""
+"""`recommend`: how to initialize a deep network, how deep it can then be, and Flax code to paste."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .operating_point import OperatingPoint, operating_point
 ARCHITECTURES = ("mlp", "residual", "conv")
 WEIGHTS = ("gaussian", "orthogonal")
 REACH = 6.0
-"""Layers that train, in depth scales: about 6 (Schoenholz et al. 2017); signals may change by e^6 either way."""
+"""Trainable depth in depth scales: about 6 (Schoenholz et al. 2017); signals may change by e^6 either way."""
 
 _FARTHEST = 1024
 _NUMBERS = ("sigma_w", "sigma_b", "q_star", "chi_1", "chi_q", "xi_c", "xi_grad", "log_gradient", "jacobian_spread",
@@ -39,18 +39,18 @@ _NUMBERS = ("sigma_w", "sigma_b", "q_star", "chi_1", "chi_q", "xi_c", "xi_grad",
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Recommendation(Result):
-    """What `recommend` returns. NaN where there is nothing to recommend; then `caveats` say what to do instead.
+    """The result of `recommend`. NaN if there is nothing to recommend; `caveats` then suggests alternatives.
 
-    status           : "critical", "poor" (a point exists, slopes vary too much there) or "none"
+    status           : "critical", "poor" (a point exists, but slopes vary too much there) or "none"
     sigma_w, sigma_b : the operating point; q_star, chi_1, chi_q, xi_c, xi_grad: the theory there
     branch_scale     : alpha in x + alpha F(x), residual networks only; 1 elsewhere
     log_gradient     : ln of the factor on a squared gradient over the depth, from inputs of variance 1
     jacobian_spread  : variance of the squared singular values over the depth, at mean 1 (Pennington et al. 2017)
-    depth_limit      : how deep is too deep: where a squared gradient has changed by e^6 or 1 - c has fallen by e^-6;
-                       inf beyond 1024 layers
-    width            : how wide is wide enough: squared gradients of single networks scatter by 100%
+    depth_limit      : the maximum useful depth, where a squared gradient has changed by e^6 or 1 - c fallen by e^-6; inf
+                       beyond 1024 layers
+    width            : the width below which squared gradients of single networks vary by more than 100%
     sigma_w_range    : (2,) the sigma_w around it at which 6 depth scales still reach `depth_wanted`
-    caveats          : sentences; nnx, linen: programs that define `Net`, for such a network
+    caveats          : sentences; nnx, linen: programs that define such a network, `Net`
     """
 
     activation: str
@@ -77,13 +77,13 @@ class Recommendation(Result):
 
     @property
     def initializer(self) -> Rule:
-        """The rule to use as `kernel_init` and `bias_init`; InputError where there is none."""
+        """The rule to use as `kernel_init` and `bias_init`; InputError if there is none."""
         if not math.isfinite(self.sigma_w):
             raise InputError(f"activation={self.activation!r}: nothing to recommend; {self.caveats[0]}")
         return _rule(self.architecture, self.weights, self.sigma_w, self.sigma_b)
 
     def rows(self) -> list[tuple[str, str]]:
-        """(name, shown value); the programs are left to `.nnx` and `.linen`."""
+        """(name, shown value); the programs are in `.nnx` and `.linen`."""
         rows = [row for row in super().rows() if row[0] not in ("nnx", "linen", "caveats")]
         return rows + [("caveat", text) for text in self.caveats]
 
@@ -96,11 +96,11 @@ def recommend(
     weights: str = "gaussian",
     depth_wanted: int | None = None,
 ) -> Recommendation:
-    """The initialization for a network of `depth` layers with this activation, what it does, and Flax code for it.
+    """The initialization for a network of `depth` layers with this activation, its properties, and Flax code for it.
 
     architecture "mlp" and "conv": the point of `operating_point` on the critical line, for deep smooth networks
     q* = 1/depth; "residual": x + F(x) / sqrt(depth), which needs no critical point. weights: "gaussian" or "orthogonal"
-    (delta-orthogonal for "conv"). depth_wanted: the depth that `sigma_w_range` is for, `depth` where None.
+    (delta-orthogonal for "conv"). depth_wanted: the depth for `sigma_w_range`, by default `depth`.
 
     The spread is depth (E[phi'^4] / E[phi'^2]^2 - 1 - s_1), s_1 = -1 for Gaussian and 0 for orthogonal weights. Width:
     a squared gradient's relative variance over networks grows as e^(k depth / width) - 1 with k = 3 E[phi'^4] /
@@ -219,12 +219,12 @@ def _caveats(phi: Activation, point: OperatingPoint, shape: dict, limit: float, 
     if point.kind == "poor":
         said.append(
             f"{phi.name} is critical only where most units are saturated (q* = {point.q:.3g}, sigma_w = "
-            f"{point.sigma_w:.4g}): no good answer; shift and scale it (mf.initializers.dks), or use residual branches "
-            "or normalization"
+            f"{point.sigma_w:.4g}): not a good choice; shift and scale it (mf.initializers.dks), or use residual "
+            "branches or normalization"
         )  # fmt: skip
     if point.kind == "stable_branch":
         said.append(
-            f"the critical line of {phi.name} near sigma_b = 0 is unstable in the variance (chi_q > 1) or not there; "
+            f"the critical line of {phi.name} near sigma_b = 0 is unstable in the variance (chi_q > 1) or absent; "
             f"this is its stable branch, where biases of {point.sigma_b:.3g} are part of the recipe and chi_q = "
             f"{point.chi_q:.4f}"
         )  # fmt: skip
@@ -245,15 +245,15 @@ def _caveats(phi: Activation, point: OperatingPoint, shape: dict, limit: float, 
     if depth > limit:
         said.append(f"{depth} layers are beyond {limit:.0f}, where signals have changed by e^6; use residual branches")
     said.append(
-        f"the theory is that of infinite width: below a width of {width:.0f} single networks of this depth scatter, "
-        "and at depth/width near 1 fluctuations drown everything, critical or not"
+        f"the theory is that of infinite width: below a width of {width:.0f} single networks of this depth vary "
+        "widely, and at depth/width near 1 fluctuations dominate, critical or not"
     )
     return tuple(said)
 
 
 def _nothing(phi: Activation, shape: dict) -> Recommendation:
     why = "jumps, so its chi_1 is infinite" if phi.has_steps else "has no stable critical point with q* <= 100"
-    said = [f"{phi.name} {why}: no sigma_w, sigma_b trains a deep plain network of it"]
+    said = [f"{phi.name} {why}: no sigma_w, sigma_b makes a deep plain network trainable"]
     nan, more = float("nan"), {}
     try:
         shaped = dks(phi, depth=shape["depth"])
@@ -282,7 +282,7 @@ def _residual(phi: Activation, shape: dict) -> Recommendation:
     said = (
         f"branches are scaled by 1/sqrt(depth) = {alpha:.4g} (De & Smith 2020): variances grow to {near.q[0, -1]:.3g} "
         f"and squared gradients by e^{log_gradient:.3g} over the depth, whatever the depth is",
-        "mf.networks.SkipBranch makes the scale learnable, from 0 if you like (ReZero); normalized branches do as well",
+        "mf.networks.SkipBranch makes the scale learnable, from 0 if desired (ReZero); normalized branches also work",
     )
     return _made(
         phi, shape, status="critical", sigma_w=sigma_w, sigma_b=0.0, q_star=float("nan"), chi_1=float(near.chi[0, 0]),

@@ -94,17 +94,18 @@ def _idx_array(file: Path) -> np.ndarray:
             raise ValueError
         return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
     except (IndexError, ValueError, OSError, EOFError, zlib.error):
-        raise InputError(f"path={str(file)!r} is not an IDX file of bytes; fetch it anew") from None
+        raise InputError(f"path={str(file)!r} is not an IDX file of bytes; download it again") from None
 
 
 def _records(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """CIFAR's binary records: one byte of label and 3,072 of image."""
     content = np.fromfile(file, np.uint8)
     if content.size == 0 or content.size % (_CIFAR_IMAGE + 1):
-        raise InputError(f"path={str(file)!r} does not hold CIFAR-10's records of 3,073 bytes; fetch it anew")
+        raise InputError(f"path={str(file)!r} does not hold CIFAR-10's records of 3,073 bytes; download it again")
     records = content.reshape(-1, _CIFAR_IMAGE + 1)
     if records[:, 0].max() > 9:
-        raise InputError(f"path={str(file)!r} has a label {records[:, 0].max()}, which CIFAR-10 has not; fetch it anew")
+        label = records[:, 0].max()
+        raise InputError(f"path={str(file)!r} has a label {label}, which CIFAR-10 does not have; download it again")
     return records[:, 1:], records[:, 0]
 
 

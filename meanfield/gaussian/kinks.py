@@ -163,9 +163,9 @@ def _warn_of_bends(slope: Callable, found: Found, label: str) -> None:
     worst = int(np.argmax(left))
     if left[worst] > _TOLD:
         warnings.warn(
-            f"{label} bends between x = {x[worst, 0]:.3g} and {x[worst, -1]:.3g} on too short a length for the "
-            f"quadrature: where such inputs count, chi_1 is off by about {left[worst]:.0e} and q* by its q_error; "
-            "declare places that close in on it, mf.Activation(fn, kinks=(...))",
+            f"{label} varies too fast between x = {x[worst, 0]:.3g} and {x[worst, -1]:.3g} for the quadrature: where "
+            f"such inputs matter, chi_1 is off by about {left[worst]:.0e} and q* by its q_error; declare kinks on both "
+            "sides of it, mf.Activation(fn, kinks=(...))",
             stacklevel=2,
         )
 

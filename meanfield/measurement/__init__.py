@@ -1,8 +1,8 @@
-"""What a finite network does at initialization, with standard errors, set against the theory.
+"""Finite networks at initialization, measured with standard errors and compared with the theory.
 
-`measure` draws independent networks and records their lengths, distances and gradients layer by layer; `check` sets
-those against a block's trajectories and gives a verdict. Networks are built in `networks`, inputs come from `data`,
-and training, which happens after initialization, is `training`'s.
+`measure` draws independent networks and records lengths, distances and gradients layer by layer; `check` compares them
+with a block's trajectories and gives a verdict. Networks are built in `networks`, inputs come from `data`, and training
+belongs to `training`.
 """
 
 from .check import Check, check

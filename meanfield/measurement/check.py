@@ -1,4 +1,4 @@
-"""`check`: real networks at initialization against the prediction, with a verdict."""
+"""`check`: compares real networks at initialization with the prediction, and gives a verdict."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _ROWS = 13
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False, eq=False)
 class Check(Result):
-    """What `check` returns.
+    """The result of `check`.
 
     q, one_minus_c, gradient : a `Comparison` each, with arrays (depth + 1,) `measured`, `predicted`, `error`, `z`
     gradient is the factor |(dh^L/dh^l)^T v|^2 / |v|^2 of layer l, predicted to be chi over layers l ... L - 1
-    verdict : "agrees" or "rejected", of all three together; `q.verdict` and so on are each one's own
-    corrected : whether q was compared with the terms of order 1/width, which are known for `mf.MLP` alone
+    verdict : "agrees" or "rejected", for all three together; `q.verdict` and so on for each alone
+    corrected : whether q was corrected by the terms of order 1/width, known only for `mf.MLP`
     """
 
     q: Comparison
@@ -62,12 +62,12 @@ class Check(Result):
 
     @property
     def verdict(self) -> str:
-        """ "rejected" where any of the three is, "untested" where none could be tested, else "agrees"."""
+        """ "rejected" if any of the three is, "untested" if none could be tested, else "agrees"."""
         verdicts = {part.verdict for part in self.comparisons}
         return next(word for word in ("rejected", "agrees", "untested") if word in verdicts)
 
     def table(self) -> str:
-        """Theory, measurement and z-score of some layers evenly spread, and the verdict, as text."""
+        """Theory, measurement and z-score of evenly spaced layers, and the verdict, as text."""
         return _table(self)
 
     def plot(self, axes: Any = None) -> Any:
@@ -77,7 +77,7 @@ class Check(Result):
         return draw(self, axes=axes)
 
     def rows(self) -> list[tuple[str, str]]:
-        """(name, shown value) of what a reader asks first."""
+        """(name, shown value) of a summary."""
         parts = [(key, str(getattr(self, key))) for key in ("name", "depth", "width", "seeds", "pairs")]
         return [
             *parts,
@@ -99,25 +99,24 @@ def check(
     alpha: float = 0.01,
     progress: bool | None = None,
 ) -> Check:
-    """Set real networks at initialization against the prediction (Poole et al. 2016; Schoenholz et al. 2017).
+    """Compare real networks at initialization with the prediction (Poole et al. 2016; Schoenholz et al. 2017).
 
-    model: a block, of which networks `mf.networks.Network` with `depth` and `width` are made; or a factory
-    `rngs -> network` with `block=`, the block that is said to describe it, and then the network's own depth and width
-    count. x (n, d), pairs: inputs, the shipped digits where None, and how many pairs of them (4) or which rows; for a
-    convolution they are the same at every position, as its theory says.
+    model: a block, from which `mf.networks.Network`s of `depth` and `width` are built; or a factory `rngs -> network`
+    with `block=`, the block that should describe it; depth and width are then the network's own.
+    x (n, d), pairs: inputs (None: the shipped digits), and how many pairs of them (4) or which rows; for a convolution
+    they are the same at every position, as its theory assumes.
     seeds: independent networks, at least 2. key: an integer from which all random numbers come.
 
-    q^l = |h^l|^2 / n, 1 - c^l and the gradient factor of each pair are compared in logarithms with `mf.trajectory`
-    from the pair's own first kernel. The networks are the independent samples: z is the deviation of their mean in
-    standard errors. The terms of order 1/n are taken out of the q of an `mf.MLP` (`length_corrections`); elsewhere,
-    and in all quantities of other blocks, they are judged by the scatter of the networks alone, see `compare`.
-    alpha is the probability that a right theory is rejected anywhere, whatever the correlation between layers
-    (Bonferroni over Student's t), as far as logarithms averaged over pairs are normal: width 50 or more and
-    depth/width at most 0.2.
+    q^l = |h^l|^2 / n, 1 - c^l and the gradient factor of each pair are compared in logarithms with `mf.trajectory` from
+    the pair's own first kernel. The networks are the independent samples: z is the deviation of their mean in standard
+    errors. For the q of an `mf.MLP` the terms of order 1/n are corrected (`length_corrections`); for all other
+    quantities and blocks they are estimated from the scatter of the networks, see `compare`. alpha is the probability
+    that a right theory is rejected anywhere, whatever the correlation between layers (Bonferroni over Student's t), as
+    far as logarithms averaged over pairs are normal: width 50 or more and depth/width at most 0.2.
 
-    The gradient of a network whose activation jumps (step, sign) is 0, not what chi_1 = inf says: it is not tested.
-    InputError: no block, a block that couples the members of an input (BatchNorm, Attention), one single network or one
-    seed (no standard error), sizes.
+    The gradient of a network whose activation jumps (step, sign) is 0, while chi_1 = inf: it is not tested. InputError
+    for a missing block, a block that couples the members of an input (BatchNorm, Attention), a single network or one
+    seed (no standard error), and illegal sizes.
 
     >>> import meanfield as mf
     >>> block = mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3)
@@ -138,9 +137,7 @@ def check(
     if isinstance(model, Block):
         block, model = model, _networks(model, depth, width, inputs.shape[2])
     elif block is None:
-        raise InputError(
-            "block is missing; give the block that is said to describe the model: check(factory, block=...)"
-        )
+        raise InputError("block is missing; give the block that should describe the model: check(factory, block=...)")
     elif hasattr(model, "preactivations") and not isinstance(model, type):
         raise InputError("model is one network, which has no standard error; give a factory: lambda rngs: network")
     _check_pairwise(block)
@@ -160,13 +157,13 @@ def check(
 
 
 def _check_pairwise(block: Block) -> None:
-    """InputError unless a pair of inputs says all of the block, with one sigma each."""
+    """InputError unless pairs of inputs suffice to test the block and its sigmas are single numbers."""
     check_block(block)
     coupled = next((part for part in sub_blocks(block) if part.couples_members), None)
     if coupled is not None:
         raise InputError(
-            f"block: {coupled!r} couples the members of an input, of which pairs of inputs tell nothing; check the "
-            "block without it"
+            f"block: {coupled!r} couples the members of an input, which pairs of inputs cannot test; check the block "
+            "without it"
         )
     first = first_layer(block)
     sigma("sigma_w", first.sigma_w, single=True)
@@ -206,7 +203,7 @@ def _table(found: Check) -> str:
         cells = (_cell(part, layer) for part in found.comparisons)
         lines.append(f"{layer:>5}" + "".join(f" | {cell}" for cell in cells))
     limit = found.q.threshold
-    lines += ["", f"rejected where |z| > {limit:.2f} in any layer; a right theory is, with probability {found.alpha:g}"]
+    lines += ["", f"rejected if |z| > {limit:.2f} in any layer; a right theory is, with probability {found.alpha:g}"]
     if not found.corrected:
         lines.append(
             "corrections of order 1/width are known for MLP blocks only: here the error is that of sampling alone"

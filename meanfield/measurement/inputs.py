@@ -1,4 +1,4 @@
-"""Pairs of inputs, and the kernel that a network's first layer gives them."""
+"""Pairs of inputs, and their kernel after the first layer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def input_pairs(x: Any = None, pairs: Any = None) -> np.ndarray:
     """Inputs as pairs: an array (2, P, d) float32.
 
     x (n, d), or (n, ...) and flattened; None takes the digits' training images. pairs: how many, of consecutive rows
-    (0, 1), (2, 3), ...; or row numbers (P, 2); None takes 4 of them, or as many as x has. InputError: x that is not
-    numeric, not finite or has fewer than two rows; rows that it does not have.
+    (0, 1), (2, 3), ...; or row numbers (P, 2); None takes 4 pairs, or as many as x has. InputError if x is not numeric,
+    not finite or has fewer than two rows, or lacks the given rows.
 
     >>> input_pairs().shape, input_pairs([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], pairs=[(0, 2)]).shape
     ((2, 4, 64), (2, 1, 2))
@@ -56,24 +56,24 @@ def _numeric(x: Any) -> np.ndarray:
         x = np.asarray(x)
         if x.dtype.kind == "c":
             raise TypeError("complex")
-        with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and told below
+        with np.errstate(over="ignore"):  # float32 overflow becomes inf, and is reported below
             x = x.astype(np.float32)
     except (TypeError, ValueError):
-        raise InputError("x must be an array of numbers, one input a row") from None
+        raise InputError("x must be an array of numbers, one input per row") from None
     if x.ndim < 2 or len(x) < 2:
-        raise InputError(f"x has shape {x.shape}; give at least two inputs, one a row: (n, d)")
+        raise InputError(f"x has shape {x.shape}; give at least two inputs, one per row: (n, d)")
     x = x.reshape(len(x), -1)
     if x.shape[1] == 0:
-        raise InputError(f"x has shape {x.shape}, inputs of no numbers; give at least one number an input")
+        raise InputError(f"x has shape {x.shape}, with empty inputs; give at least one number per input")
     if not np.isfinite(x).all():
         raise InputError("x holds values that are not finite; remove those inputs")
     return x
 
 
 def arranged(inputs: np.ndarray, shape: tuple[int, ...], positions: tuple[int, ...]) -> np.ndarray:
-    """Inputs (2, P, d) as a network with positions takes them, (2, P, *positions, channels).
+    """Inputs (2, P, d) in the layout of a network with positions, (2, P, *positions, channels).
 
-    shape: of one input as it was given, with positions; else the input is the same at every position.
+    shape: of one input as given, if it has positions; else the input is repeated at every position.
 
     >>> arranged(np.ones((2, 1, 6)), (6,), (5,)).shape, arranged(np.ones((2, 1, 6)), (3, 2), (5,)).shape
     ((2, 1, 5, 6), (2, 1, 3, 2))
@@ -95,7 +95,7 @@ class InputKernel(NamedTuple):
 def input_kernel(dense: Dense, inputs: np.ndarray) -> InputKernel:
     """K^0 = sigma_w^2 x.x'/d + sigma_b^2 of each pair, in float64; inputs (2, P, d).
 
-    InputError where a length is 0, since nothing is defined there.
+    InputError if a length is 0, since the theory is undefined there.
 
     >>> input_kernel(Dense(1.0, 0.0), np.ones((2, 3, 4))).c.tolist()
     [1.0, 1.0, 1.0]
@@ -105,5 +105,5 @@ def input_kernel(dense: Dense, inputs: np.ndarray) -> InputKernel:
     w_var, b_var = float(dense.sigma_w) ** 2, float(dense.sigma_b) ** 2
     q1, q2, q12 = (w_var * (a * b).sum(1) / d + b_var for a, b in ((x1, x1), (x2, x2), (x1, x2)))
     if not ((q1 > 0) & (q2 > 0)).all():
-        raise InputError("x: an input has length 0 in the first layer; give sigma_b > 0 or leave that input out")
+        raise InputError("x: an input has length 0 in the first layer; give sigma_b > 0 or remove that input")
     return InputKernel(q1, q2, np.clip(q12 / np.sqrt(q1 * q2), -1.0, 1.0))

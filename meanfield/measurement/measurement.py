@@ -22,7 +22,7 @@ __all__ = ["Measurement", "measure"]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False, eq=False)
 class Measurement:
-    """What `measure` returns: float64 arrays (seeds, depth + 1, P) for P pairs of inputs; row l is layer l.
+    """The result of `measure`: float64 arrays (seeds, depth + 1, P) for P pairs of inputs; row l is layer l.
 
     q1, q2        : (1/n) sum_i (h_i^l)^2 of the first and the second input of each pair
     one_minus_c   : |h/|h| - h'/|h'||^2 / 2, one minus the cosine of the pair, free of cancellation
@@ -49,18 +49,18 @@ class Measurement:
 def measure(
     model: Any, x: Any = None, *, seeds: int = 10, key: int = 0, pairs: Any = None, progress: bool | None = None
 ) -> Measurement:
-    """Send pairs of inputs through independent networks and record the moments of their pre-activations.
+    """Propagate pairs of inputs through independent networks and record the moments of their pre-activations.
 
-    model: a factory `rngs -> network`, called with an `nnx.Rngs` once for each seed; or one network, measured as it
-    is (then there is one seed). A network has `preactivations(x, shift)` as `mf.networks.Network` has.
-    x (n, d): inputs, the shipped digits where None; pairs: how many or which rows, as 4 or [(0, 1), (2, 5)]. Networks
-    with positions (convolutions, attention) take x (n, *positions, channels), or (n, d), the same at every position;
-    what is measured is then the mean over positions too.
-    key: an integer (or a JAX key) from which all random numbers come. progress: draw a bar; None does on a terminal.
+    model: a factory `rngs -> network`, called with an `nnx.Rngs` once per seed; or one network, measured as it is (one
+    seed). A network must have `preactivations(x, shift)` like `mf.networks.Network`. x (n, d): inputs (None: the
+    shipped digits); pairs: how many or which rows, as 4 or [(0, 1), (2, 5)]. Networks with positions (convolutions,
+    attention) take x (n, *positions, channels), or (n, d), repeated at every position; moments are then also averaged
+    over positions. key: an integer (or a JAX key) from which all random numbers come. progress: whether to draw a bar;
+    None draws it on a terminal.
 
-    Networks run in their own dtype, float32 usually, with matrix products in full float32 on every device, one
-    network at a time. 1 - c is right to 1% down to about 1e-11, the gradient in the range 1e-70 to 1e70.
-    InputError: a model that is neither, no preactivations, x or pairs that cannot be served.
+    Networks run in their own dtype, float32 usually, with matrix products in full float32 on every device, one network
+    at a time. 1 - c is accurate to 1% down to about 1e-11, the gradient in the range 1e-70 to 1e70. InputError for a
+    model that is neither or has no preactivations, and for illegal x or pairs.
 
     >>> import meanfield as mf
     >>> block = mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3)
@@ -81,7 +81,7 @@ def measure(
     found = []
     with jax.default_matmul_precision("highest"), bar(seeds, "measuring networks", progress) as advance:
         for one in jax.random.split(root, seeds):
-            # Built outside jit: one network after the other then shares what was compiled for the first.
+            # Built outside jit, so that later networks reuse what was compiled for the first.
             draw, cotangent = jax.random.split(one)
             network = build(nnx.Rngs(draw))
             placed = arranged(inputs, np.shape(x)[1:], getattr(network, "positions", ()))
@@ -105,7 +105,7 @@ def _moments(network: Any, inputs: Array, key: Array) -> Measurement:
     rows = network.preactivations(inputs.reshape(2 * pairs, *inputs.shape[2:]))
     h = rows.reshape(*rows.shape[:2], -1)
     norm = jnp.linalg.norm(h, axis=-1, keepdims=True)
-    # Normalizing first: cos = h.h' / |h||h'| would leave 1 - cos an error of 1e-7.
+    # Normalize first: cos = h.h' / |h||h'| would leave an error of 1e-7 in 1 - cos.
     unit = h / jnp.where(norm > 0, norm, 1.0)
     apart = jnp.sum((unit[:, :pairs] - unit[:, pairs:]) ** 2, -1) / 2
     q = jnp.mean(h**2, -1)
@@ -118,7 +118,7 @@ def _log_gradient(network: Any, x: Array, h: Array, key: Array) -> Array:
     graph, state = nnx.split(network)
 
     def last_row(shift: Array) -> Array:
-        # A network of its own inside the derivative: noise moves the count of its stream.
+        # A separate network inside the derivative, since noise advances the counter of its stream.
         return nnx.merge(graph, state, copy=True).preactivations(x, shift)[-1]
 
     last, back = jax.vjp(last_row, jnp.zeros_like(h))

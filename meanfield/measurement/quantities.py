@@ -1,4 +1,4 @@
-"""The three quantities that `check` compares, each with its prediction and the layers in which it can be tested."""
+"""The three quantities that `check` compares, each with its prediction and its testable layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .measurement import Measurement
 
 __all__ = ["compared"]
 
-# Below this, rounding of float32 pre-activations is seen in 1 - c: it adds about 1e-13, random, to 1 - c itself.
+# Below this, float32 rounding of pre-activations shows in 1 - c: it adds a random error of about 1e-13.
 _SMALLEST_GAP = 1e-9
 # Sums of squares of pre-activations outside these bounds leave float32.
 _LARGEST, _LARGEST_LOG_GRADIENT = 1e33, 150.0
@@ -31,7 +31,7 @@ def compared(
 
 
 def _in_float32_range(path: Trajectory) -> np.ndarray:
-    """The layers (depth + 1,) up to which lengths stay inside float32: what overflows or vanishes never comes back."""
+    """The layers (depth + 1,) before lengths leave the range of float32, from which they never recover."""
     q = np.concatenate([path.q1, path.q2], 1)
     inside = np.isfinite(q) & (q > 1 / _LARGEST) & (q < _LARGEST)
     return np.logical_and.accumulate(np.all(inside, 1))

@@ -71,11 +71,11 @@ def test_kinks_are_found(fn, kinks, steps):
     assert found.kinks == pytest.approx(kinks, rel=1e-6, abs=1e-8) and found.steps == steps
 
 
-def test_what_bends_too_fast_is_told_and_declared_places_help():
+def test_a_function_that_varies_too_fast_is_reported_and_declared_kinks_help():
     def steep(x):
         return jnp.tanh(20 * (x - 1))
 
-    with pytest.warns(UserWarning, match="bends between x = 0.8") as said:
+    with pytest.warns(UserWarning, match="varies too fast between x = 0.8") as said:
         rough = mf.activation(steep)
     told = float(re.search(r"off by about (\S+)", str(said[0].message)).group(1))
     declared = mf.Activation(steep, kinks=tuple(1 + k / 20 for k in (-4, -2, -1, 0, 1, 2, 4)))
