@@ -1,4 +1,4 @@
-"""The exception of the library, and how its messages quote an argument."""
+"""The library's exception, and the way its messages quote an argument."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 class InputError(ValueError):
     """An argument that the theory or the machine cannot serve.
 
-    The message is one line: the argument, the value it had, and the remedy. The command line prints
-    it as it stands and exits with code 2.
+    The message is one line: the argument, its value, and the remedy. The command line prints it as it is and exits with
+    code 2.
 
     >>> raise InputError("sigma_w=-1.0 must not be negative; give a standard deviation >= 0")
     Traceback (most recent call last):
@@ -18,7 +18,7 @@ class InputError(ValueError):
 
 
 def shown(name: str, value: Any) -> str:
-    """An argument as a message quotes it: `name=value`, or an option of the command line as it was typed.
+    """An argument as quoted in messages: `name=value`, or an option of the command line as it was typed.
 
     >>> shown("width", -3), shown("--depth", "x")
     ('width=-3', "--depth 'x'")

@@ -46,8 +46,8 @@ class Recommendation(Result):
     branch_scale     : alpha in x + alpha F(x), residual networks only; 1 elsewhere
     log_gradient     : ln of the factor on a squared gradient over the depth, from inputs of variance 1
     jacobian_spread  : variance of the squared singular values over the depth, at mean 1 (Pennington et al. 2017)
-    depth_limit      : the maximum useful depth, where a squared gradient has changed by e^6 or 1 - c fallen by e^-6; inf
-                       beyond 1024 layers
+    depth_limit      : the maximum useful depth, where a squared gradient has changed by e^6 or 1 - c fallen by e^-6;
+                       inf beyond 1024 layers
     width            : the width below which squared gradients of single networks vary by more than 100%
     sigma_w_range    : (2,) the sigma_w around it at which 6 depth scales still reach `depth_wanted`
     caveats          : sentences; nnx, linen: programs that define such a network, `Net`

@@ -1,4 +1,4 @@
-"""activations: the named ones, with their constants and critical points."""
+"""activations: list the named activations, with their constants and critical points."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 from . import environment, options, show
 
-# A common row of a table that compares: the critical point at the sigma_b^2 of Schoenholz et al. 2017.
+# One point for comparison: the critical point at the sigma_b^2 of Schoenholz et al. 2017.
 SIGMA_B_VAR = 0.05
 
 

@@ -25,7 +25,7 @@ def parser() -> Parser:
     top = Parser(
         prog="meanfield",
         description="Mean-field theory of deep networks at initialization: phase diagrams, critical points, and "
-        "their proof on real networks.",
+        "their validation on real networks.",
         epilog="Standard deviations throughout: W ~ N(0, sigma_w^2 / fan_in), b ~ N(0, sigma_b^2). "
         "Exit codes: 0 done, 1 the theory was rejected or the self-test failed, 2 bad input.",
     )
@@ -40,21 +40,21 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `meanfield ARGV` (the process's own arguments where None) and return its exit code.
 
-    0 done; 1 the theory was rejected, or the self-test failed; 2 bad input, said in one line on standard error;
+    0 done; 1 the theory was rejected, or the self-test failed; 2 bad input, reported in one line on standard error;
     130 interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(argv)
     except InputError as error:
-        # One line, whatever an argument had in it.
+        # One line, whatever an argument contains.
         print("meanfield:", " ".join(str(error).split()), file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("meanfield: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) left; say nothing, and keep the interpreter from saying it at exit.
+        # The reader (`| head`) is gone; keep silent, also when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

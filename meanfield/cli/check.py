@@ -1,4 +1,4 @@
-"""check: real networks at initialization against the prediction, with a verdict."""
+"""check: compare real networks at initialization with the prediction, with a verdict."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth", type=options.integer, metavar="L", help="hidden layers (default 50)")
     parser.add_argument("--width", type=options.integer, metavar="N", help="units per layer (default 1000)")
     parser.add_argument("--seeds", type=options.integer, metavar="K", help="independent networks (default 10)")
-    parser.add_argument("--key", type=options.integer, metavar="I", help="where all random numbers come from")
+    parser.add_argument("--key", type=options.integer, metavar="I", help="seed of all random numbers")
     options.figure(parser)
     options.json_flag(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print the table and the verdict, draw; exit code 1 where the theory is rejected."""
+    """Measure, print the table and the verdict, draw; exit code 1 if the theory is rejected."""
     figure = outputs.writable("-o", args.output, outputs.FIGURES)
     environment.use_compilation_cache()
     outputs.headless()

@@ -1,4 +1,4 @@
-"""compare-init: every initialization scheme on one activation, by the theory and measured on a wide network."""
+"""compare-init: every initialization scheme for one activation, predicted and measured on wide networks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth", type=options.integer, metavar="L", help="hidden layers (default 50)")
     parser.add_argument("--width", type=options.integer, metavar="N", help="units per layer measured (default 500)")
     parser.add_argument("--seeds", type=options.integer, metavar="K", help="networks measured per scheme (default 3)")
-    parser.add_argument("--key", type=options.integer, metavar="I", help="where all random numbers come from")
-    parser.add_argument("--theory", action="store_true", help="leave the measurement out")
+    parser.add_argument("--key", type=options.integer, metavar="I", help="seed of all random numbers")
+    parser.add_argument("--theory", action="store_true", help="skip the measurement")
     options.figure(parser)
     options.json_flag(parser)
 

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = options.given(sigma_b=args.sigma_b, sigma_w=args.sigma_w, q=args.q)
     if len(chosen) != 1:
         what = " and ".join(f"--{name.replace('_', '-')}" for name in chosen) or "none"
-        raise InputError(f"{what} given: give exactly one of --sigma-b, --sigma-w, --q, and the others are found")
+        raise InputError(f"{what} given: give exactly one of --sigma-b, --sigma-w, --q; the others follow")
     environment.use_compilation_cache()
     from .. import critical
 

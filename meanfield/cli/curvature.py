@@ -1,4 +1,4 @@
-"""curvature: how the correlation map bends at c = 1, and what that makes of correlations on the critical line."""
+"""curvature: the curvature of the correlation map at c = 1, and the decay of correlations on the critical line."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compute and print the second order; without --sigma-w at the critical one."""
+    """Compute and print the second order; without --sigma-w, at the critical sigma_w."""
     if args.sigma_b is None:
-        raise InputError("--sigma-b is missing; without --sigma-w the critical one is found for it")
+        raise InputError("--sigma-b is missing; give it, so that the critical sigma_w can be found, or give --sigma-w")
     environment.use_compilation_cache()
     from .. import MLP, critical, curvature
 

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; exit code 1 where the self-test fails."""
+    """Print the report; exit code 1 if the self-test fails."""
     environment.use_compilation_cache()
     import jax
 

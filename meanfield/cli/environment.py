@@ -1,4 +1,4 @@
-"""The command line's own compilation cache, so that the second call of a verb does not compile again."""
+"""The command line's compilation cache, so that the second call of a verb does not compile again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ VARIABLE = "MEANFIELD_CACHE"
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path | None:
-    """Where compiled programs are kept; None where they are not to be.
+    """The folder for compiled programs; None to disable the cache.
 
     The variable MEANFIELD_CACHE names the folder, or is "off"; otherwise it is `meanfield/jax` under
-    XDG_CACHE_HOME or ~/.cache. A cache that the user gave to JAX itself (JAX_COMPILATION_CACHE_DIR) is left alone.
+    XDG_CACHE_HOME or ~/.cache. A cache configured for JAX itself (JAX_COMPILATION_CACHE_DIR) takes precedence.
 
     >>> cache_folder({"MEANFIELD_CACHE": "off"})
     >>> cache_folder({"XDG_CACHE_HOME": "/var/cache"}).as_posix()
@@ -29,7 +29,7 @@ def cache_folder(environ: Mapping[str, str]) -> Path | None:
 
 
 def use_compilation_cache() -> None:
-    """Point JAX at the cache; without one that can be written, compile each time and say nothing."""
+    """Point JAX at the cache; if it cannot be written, compile each time and say nothing."""
     folder = cache_folder(os.environ)
     if folder is None:
         return
@@ -42,6 +42,6 @@ def use_compilation_cache() -> None:
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # Our programs compile in a tenth of a second to a few: all are worth keeping, whatever JAX's threshold.
+    # Programs compile in a tenth of a second to a few seconds: all are worth keeping, whatever JAX's threshold.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -18,7 +18,7 @@ MEANINGS = {
     "xi_q": "layers over which variances converge",
     "xi_grad": "layers over which gradients vanish (negative: explode)",
     "q_error": "estimated error of q*",
-    "status": "how q* was found",
+    "status": "how the iteration from q0 ended",
     "phase": "ordered, critical or chaotic",
 }
 

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and how a word becomes a number."""
+"""Options shared by several verbs, and the parsing of numbers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, **kwargs)
-        # argparse takes "-1e-3" and "-inf" for options, and then complains of a missing value; they are values, and
-        # the library's own message about a negative sigma says more.
+        # argparse takes "-1e-3" and "-inf" for options and then reports a missing value; as values, they get the
+        # library's clearer message about a negative sigma.
         self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^-(inf|nan)$", re.IGNORECASE)
 
     def error(self, message: str) -> NoReturn:
-        """Raise `InputError` with the message and where help is."""
+        """Raise `InputError` with the message and a pointer to the help."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
@@ -29,12 +29,12 @@ def activation(parser: argparse.ArgumentParser) -> None:
     text = 'a name ("tanh"; see `meanfield activations`) or an expression in x ("where(x > 0, x, a * x)")'
     parser.add_argument("activation", metavar="ACTIVATION", help=text)
     parser.add_argument(
-        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of it, as a=0.1"
+        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the activation, as a=0.1"
     )
 
 
 def phi(args: argparse.Namespace) -> Any:
-    """What the library is given for ACTIVATION: the word itself, or the `Activation` with its --param values."""
+    """The argument for ACTIVATION: the word itself, or the `Activation` with its --param values."""
     if not args.param:
         return args.activation
     from ..gaussian.named import activation as named
@@ -43,7 +43,7 @@ def phi(args: argparse.Namespace) -> Any:
 
 
 def _numbers(option: str, items: list[str], form: str, example: str) -> dict[str, float]:
-    """Names and numbers of an option that is given as NAME=VALUE, any number of times."""
+    """Names and numbers from an option given as NAME=VALUE, any number of times."""
     values = {}
     for item in items:
         name, _, value = item.partition("=")
@@ -59,12 +59,12 @@ def architecture(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(ARCHITECTURES)
     parser.add_argument("--architecture", metavar="NAME", default="mlp", help=f"{names} (default mlp)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="LEAF=VALUE", help="a leaf of its block, as rate=0.2 or scale=0.5"
+        "--set", action="append", default=[], metavar="LEAF=VALUE", help="a leaf of the block, as rate=0.2 or scale=0.5"
     )
 
 
 def block(args: argparse.Namespace, **leaves: float) -> Any:
-    """The block of --architecture around ACTIVATION, its leaves as --set and the caller say."""
+    """The block of --architecture with ACTIVATION, its leaves from --set and the caller."""
     from ..blocks.architectures import architecture as named
 
     leaves |= _numbers("--set", args.set, "LEAF=VALUE", "rate=0.2")
@@ -88,7 +88,7 @@ def figure(parser: argparse.ArgumentParser, required: bool = False) -> None:
 
 
 def number(word: str) -> float:
-    """A float; `InputError`'s own words come from argparse, which names the option.
+    """A float; argparse turns the error into an `InputError` that names the option.
 
     >>> number("1e-3")
     0.001
@@ -138,7 +138,7 @@ def leaf_span(option: str, words: list[str] | None) -> tuple[str, tuple[float, f
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """The options that the user set; the rest keep the library's defaults, which are written once.
+    """The options that the user set; the rest keep the library's defaults, which are declared only there.
 
     >>> given(depth=50, width=None)
     {'depth': 50}

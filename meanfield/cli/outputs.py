@@ -1,4 +1,4 @@
-"""Files that a verb writes: found unwritable before anything is computed, and signed with the command."""
+"""Files that a verb writes: checked before anything is computed, and signed with the command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATA = NETCDF
 
 
 def writable(option: str, path: str | None, suffixes: Sequence[str]) -> Path | None:
-    """The path, once it is known that a file of that name can be written there; None where no path was given.
+    """The path, once a file of that name is known to be writable there; None if no path was given.
 
     >>> writable("-o", None, FIGURES)
     """
@@ -23,7 +23,7 @@ def writable(option: str, path: str | None, suffixes: Sequence[str]) -> Path | N
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """The command as one could type it again.
+    """The command, as it could be typed again.
 
     >>> command_line(["critical", "max(x, 0)", "--sigma-b", "0"])
     "meanfield critical 'max(x, 0)' --sigma-b 0"
@@ -37,7 +37,7 @@ def save_figure(axes: Any, path: Path, argv: Sequence[str]) -> None:
 
     first: Any = next(flatten([axes]))
     figure = getattr(first, "figure", first)
-    # Each format has a field of its own for a free text.
+    # Each format has its own field for free text.
     field = {".png": "Description", ".pdf": "Subject", ".svg": "Description"}[path.suffix.lower()]
     try:
         figure.savefig(path, dpi=150, metadata={field: command_line(argv)})

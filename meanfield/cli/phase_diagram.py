@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compute the diagram; write the figure and the data; print what was found."""
+    """Compute the diagram; write the figure and the data; print a summary."""
     figure = outputs.writable("-o", args.output, outputs.FIGURES)
     data = outputs.writable("--data", args.data, outputs.DATA)
     if figure is None and data is None and not args.json:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _attributes(found: PhaseDiagram) -> dict[str, Any]:
-    """The diagram as its attributes: the axes, every field of its fixed points, and what it is of."""
+    """The diagram as a dict of its attributes: the axes, every field of its fixed points, and the block."""
     axes = {"x": found.x, "y": found.y, "x_leaf": found.x_leaf, "y_leaf": found.y_leaf}
     sigmas = {a.leaf: a.values for a in (found.x_axis, found.y_axis) if a.leaf in ("sigma_w", "sigma_b")}
     fields = {f.name: getattr(found.point, f.name) for f in dataclasses.fields(found.point)}

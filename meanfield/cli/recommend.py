@@ -1,4 +1,4 @@
-"""recommend: what to initialize a deep network of an activation with, why, and Flax code to paste."""
+"""recommend: how to initialize a deep network with this activation, why, and Flax code to paste."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ MEANINGS = {
     "sigma_w": "standard deviation of the weights x sqrt(fan_in)",
     "sigma_b": "standard deviation of the biases",
     "q_star": "variance of pre-activations at the fixed point",
-    "chi_1": "what a squared gradient is multiplied by in a layer",
+    "chi_1": "factor of a squared gradient per layer",
     "chi_q": "slope of the variance map there",
     "xi_c": "layers over which correlations converge",
     "xi_grad": "layers over which gradients change e-fold",
     "branch_scale": "alpha in x + alpha F(x)",
     "log_gradient": "ln of the squared gradient's factor over the depth",
     "jacobian_spread": "variance of squared singular values over the depth",
-    "depth_limit": "deeper is too deep",
-    "width": "narrower scatters",
+    "depth_limit": "maximum useful depth",
+    "width": "below this width single networks vary widely",
     "sigma_w_range": "sigma_w whose depth scales still reach the depth",
 }
 

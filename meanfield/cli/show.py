@@ -15,7 +15,7 @@ def print_json(values: Any) -> None:
 
 
 def figures(value: Any) -> str:
-    """A number to read: ten decimals where that says everything, exponents elsewhere; other values as words.
+    """A readable number: ten decimals if they suffice, else an exponent; other values as words.
 
     >>> figures(1.76095463960123), figures(1.5), figures(float("inf")), figures(3.2e-9), figures("found")
     ('1.7609546396', '1.5', 'inf', '3.2000000000e-09', 'found')
@@ -34,7 +34,7 @@ def figures(value: Any) -> str:
 
 
 def print_quantities(title: str, rows: Iterable[tuple[str, Any, str]]) -> None:
-    """Print the title, then `name = value   meaning`, a line each, aligned at the equals sign."""
+    """Print the title, then a line `name = value   meaning` each, aligned at the equals sign."""
     lines = [(name, figures(value), meaning) for name, value, meaning in rows]
     left, middle = (max((len(line[i]) for line in lines), default=0) for i in (0, 1))
     print(title)
@@ -43,7 +43,7 @@ def print_quantities(title: str, rows: Iterable[tuple[str, Any, str]]) -> None:
 
 
 def print_columns(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows under headers: the first column to the left, the others to the right."""
+    """Print rows under headers: the first column left-aligned, the others right-aligned."""
     table = [list(headers), *([figures(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(headers))]
     for row in table:

@@ -1,4 +1,4 @@
-"""train: a grid of deep networks, trained, with the depth to which the theory lets them train."""
+"""train: train a grid of deep networks, with the depth to which the theory predicts training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import environment, options, outputs, show
 if TYPE_CHECKING:
     from ..training import Sweep, Trainability
 
-# The options that are one field of `meanfield.Sweep` each, with its type; defaults are the dataclass's own.
+# Options that each set one field of `meanfield.Sweep`, with its type; defaults are the dataclass's.
 FIELDS = {
     "sigma_b": (options.number, "S", "standard deviation of biases (default sqrt(0.05))"),
     "width": (options.integer, "N", "units per layer"),
@@ -23,8 +23,8 @@ FIELDS = {
     "momentum": (options.number, "M", "momentum of sgd"),
     "seeds": (options.integer, "K", "independent networks per cell"),
     "data": (str, "NAME", "data set: digits, mnist, fashion_mnist, cifar10"),
-    "data_path": (str, "FILE", "where the data set is, for those not shipped"),
-    "key": (options.integer, "I", "where all random numbers come from"),
+    "data_path": (str, "FILE", "path of the data set, unless shipped"),
+    "key": (options.integer, "I", "seed of all random numbers"),
 }
 
 
@@ -42,8 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
     options.figure(parser)
     parser.add_argument("--out", metavar="FILE", help="the run as numbers, saved as it goes: .nc (NetCDF)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--dry-run", action="store_true", help="say what the grid will cost, and stop")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--dry-run", action="store_true", help="print the estimated cost, and stop")
     options.json_flag(parser)
 
 
@@ -74,16 +74,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _trained(args: argparse.Namespace) -> Any:
-    """What is trained: an activation where it makes an MLP, else the block."""
+    """The argument of `Sweep`: the activation for an MLP, else the block."""
     return options.phi(args) if args.architecture == "mlp" and not args.set else options.block(args)
 
 
 def _run_file(args: argparse.Namespace) -> Path | None:
     data = outputs.writable("--out", args.out, outputs.DATA)
     if args.resume and data is None:
-        raise InputError("--resume needs --out FILE.nc, the run to go on with")
+        raise InputError("--resume needs --out FILE.nc, the run to continue")
     if data is not None and data.exists() and not args.resume:
-        raise InputError(f"--out {args.out!r} exists; add --resume to go on with it, or name another file")
+        raise InputError(f"--out {args.out!r} exists; add --resume to continue it, or name another file")
     return data
 
 
@@ -121,7 +121,7 @@ def _report(found: Trainability, paths: list[Path]) -> None:
 
 
 def _rows(found: Trainability) -> list[list[str]]:
-    """A line of accuracies for each depth, the deepest first, and where the theory ends what trains."""
+    """A line of accuracies for each depth, the deepest first, and the predicted depth limit, 6 xi_c."""
     import numpy as np
 
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""The verbs: every module of this folder that has `configure` and `run`, by its file's name."""
+"""The verbs: every module of this folder with `configure` and `run`, named after its file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Verb(Protocol):
         """Add its options."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do what it says, and return the exit code."""
+        """Run the verb, and return the exit code."""
         ...
 
 
@@ -34,6 +34,6 @@ def verbs() -> dict[str, Verb]:
 
 
 def summary(verb: Verb) -> str:
-    """What it does, in one line without a full stop: its docstring's first, after "verb: "."""
+    """The help text, one line without a full stop: the docstring's first line after "verb: "."""
     line = (verb.__doc__ or "").splitlines()[0].rstrip(".")
     return line.split(": ", 1)[-1]

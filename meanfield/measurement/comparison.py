@@ -21,8 +21,8 @@ class Comparison:
 
     measured, predicted : geometric means over pairs of inputs, the measured one over networks too
     error   : standard error of `measured` over networks
-    z       : (ln measured - ln predicted - finite-width offset) / sqrt(standard error^2 + allowance^2 + 1e-12); the last
-              term allows for float32 rounding
+    z       : (ln measured - ln predicted - finite-width offset) / sqrt(standard error^2 + allowance^2 + 1e-12); the
+              last term allows for float32 rounding
     tested  : whether the layer is tested: False, with z NaN, if the theory gives 0, infinity or NaN, or if
               the value is beyond float32
     threshold : the |z| beyond which it is rejected; name: of the quantity

@@ -1,8 +1,8 @@
-"""Pictures: functions that draw a result on an Axes and return the Axes.
+"""Figures: functions that draw a result on an Axes and return the Axes.
 
-What lives here takes a finished result and draws it: theory as a line, measurement as points with error bars.
-Nothing here computes a quantity of the theory, shows a window, or changes matplotlib's global style. The colours
-mean the same everywhere: red is chaotic, blue is ordered, black is critical.
+Each takes a finished result and draws it: theory as lines, measurements as points with error bars. Nothing here
+computes a quantity of the theory, shows a window, or changes matplotlib's global style. Colours have one meaning
+throughout: red is chaotic, blue is ordered, black is critical.
 """
 
 from .depth_scales import depth_scales

@@ -1,4 +1,4 @@
-"""What the pictures share: an Axes to draw on, cell edges, and a line that shows where it is stable."""
+"""Shared by the figures: an Axes to draw on, cell edges, and a line that shows where it is stable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
-    """The Axes given, or one of a new figure of `size` inches where none is.
+    """The given Axes, or that of a new figure of `size` inches.
 
     >>> from matplotlib.figure import Figure
     >>> mine = Figure().subplots()
@@ -18,7 +18,7 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes
     """
     if ax is not None:
         return ax
-    # pyplot only here: a caller who brings an Axes never loads a window system.
+    # pyplot only here: a caller who passes an Axes never loads a window system.
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=size, layout="constrained")[1]
@@ -38,24 +38,24 @@ def cell_edges(centres: Any) -> np.ndarray:
 
 
 def critical_line(ax: Axes, curve: Any, color: Any = "black", label: str | None = None) -> None:
-    """Draw an edge of chaos over (sigma_w, sigma_b); `curve` has these and `stable`, as `stable_line` takes them."""
+    """Draw an edge of chaos over (sigma_w, sigma_b); `curve` has these and `stable`, as for `stable_line`."""
     stable_line(ax, curve.sigma_w, curve.sigma_b, curve.stable, color, label)
 
 
 def stable_line(ax: Axes, x: Any, y: Any, stable: Any, color: Any = "black", label: str | None = None) -> None:
     """Draw a line through points (n,): solid where it is stable, dashed where it is not.
 
-    In the order of the line's parameter; NaN breaks it. A line that is a single point (ReLU's critical one) is a dot.
+    In the order of the line's parameter; NaN breaks it. A line of a single point (ReLU's critical line) is a dot.
     """
     x, y, stable = np.asarray(x, float), np.asarray(y, float), np.asarray(stable, bool)
     seen = np.isfinite(x) & np.isfinite(y)
     if not seen.any():
         return
     if np.ptp(x[seen]) < 1e-9 and np.ptp(y[seen]) < 1e-9:
-        # Half of the dot lies outside a box that ends at sigma_b = 0, where ReLU's point is.
+        # Half of the dot lies outside a box that ends at sigma_b = 0, where ReLU is critical.
         ax.plot(x[seen][:1], y[seen][:1], "o", color=color, label=label, clip_on=False, zorder=3)
         return
-    # A segment is solid where both of its ends are, so that the two styles meet in a shared point.
+    # A segment is solid if both of its ends are stable, so that the two styles meet at a shared point.
     whole = stable[:-1] & stable[1:]
     for chosen, style, note in ((whole, "-", ""), (~whole, "--", " (variance-unstable)")):
         keep = np.zeros(len(x), bool)

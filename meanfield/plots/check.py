@@ -41,7 +41,7 @@ def check(result: Any, axes: Any = None) -> np.ndarray:
 
 def _three(axes: Any) -> np.ndarray:
     if axes is None:
-        # pyplot only here: a caller who brings Axes never loads a window system.
+        # pyplot only here: a caller who passes Axes never loads a window system.
         import matplotlib.pyplot as plt
 
         axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")[1]

@@ -27,7 +27,7 @@ def edge_of_chaos(curves: Any, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     if not isinstance(curves, Mapping):
         curves = {None: curves}
-    # A single line is the critical line, and that is black in every picture here.
+    # A single critical line is black, as in every figure here.
     cycle = [f"C{i}" for i in range(10)] if len(curves) <= 10 else [colormaps["tab20"](i) for i in range(20)]
     colors = ["black"] if len(curves) == 1 else [cycle[i % len(cycle)] for i in range(len(curves))]
     for (name, curve), color in zip(curves.items(), colors, strict=True):

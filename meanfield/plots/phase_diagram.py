@@ -12,12 +12,12 @@ from ..theory.diagram_axes import Axis, axis
 from ..theory.phase_diagram import PhaseDiagram
 from .canvas import axes_or_new, cell_edges, stable_line
 
-# Beyond a factor of 30 either way more colour says nothing, and one extreme cell would bleach the rest.
+# Beyond a factor of 30 either way the colour saturates, since one extreme cell would wash out the rest.
 _WIDEST = 1.5
 
 
 def phase_diagram(result: Any, ax: Axes | None = None) -> Axes:
-    """Draw a phase diagram on `ax` (a new figure's where None) and return the Axes.
+    """Draw a phase diagram on `ax` (None: a new figure) and return the Axes.
 
     `result` is what `meanfield.phase_diagram` returns, or has `sigma_w` (n,), `sigma_b` (m,), `chi_1` (m, n),
     `activation` and a `critical_line`. Colour is log10(chi_1), centred at chi_1 = 1: red is chaotic, blue ordered. The
@@ -42,7 +42,7 @@ def phase_diagram(result: Any, ax: Axes | None = None) -> Axes:
     across, along = _axes_of(result)
     x, y = cell_edges(across.values), cell_edges(along.values)
 
-    # The hatch is the Axes' own ground: masked cells let it through, whatever the shape of their region.
+    # The hatch is the background of the Axes, visible through masked cells whatever the shape of their region.
     ax.patch.set(facecolor="0.93", hatch="///", edgecolor="0.6")
     # pcolormesh masks infinities as well as NaN, but chi_1 = 0 and chi_1 = inf are numbers with a phase.
     shown = np.ma.masked_invalid(np.clip(colour, -400.0, 400.0))
@@ -64,7 +64,7 @@ def _axes_of(result: Any) -> tuple[Axis, Axis]:
 
 
 def _critical_line(ax: Axes, result: Any, across: Axis, along: Axis, shown: np.ma.MaskedArray) -> None:
-    """The line from its own parametrization where the result has one, else the contour of the cells `shown`."""
+    """The line from its own parametrization if the result has one, else the contour of the cells `shown`."""
     label = r"critical, $\chi_1 = 1$"
     if result.critical_line is not None:
         line = result.critical_line

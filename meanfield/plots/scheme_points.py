@@ -54,7 +54,7 @@ def schemes(result: Any, ax: Axes | None = None) -> Axes:
 
 
 def _grouped(result: Any) -> dict[tuple[float, float], tuple[list[str], str]]:
-    """(sigma_w, sigma_b), equal to three digits -> names there, and their verdict."""
+    """(sigma_w, sigma_b), equal to three digits -> names at that point, and their verdict."""
     groups: dict[tuple[float, float], tuple[list[str], str]] = {}
     for name, w, b, word in zip(result.schemes, result.sigma_w, result.sigma_b, result.verdict, strict=True):
         point = (float(np.round(w, 3)), float(np.round(b, 3)))

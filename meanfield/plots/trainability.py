@@ -1,4 +1,4 @@
-"""The map of what trains: accuracy over sigma_w and depth, with multiples of the theory's depth scale."""
+"""The trainability map: accuracy over sigma_w and depth, with multiples of the theory's depth scale."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def trainability(
 ) -> Axes:
     """Draw a `meanfield.Trainability` as a heat map: the leaf on x, depth on y, the mean accuracy over seeds in colour.
 
-    The sweep is over one leaf of its block, sigma_w mostly; else InputError.
-    Dashed over it, n xi_c for each n of `multiples`: Schoenholz et al. 2017 found networks to train up to about
-    6 xi_c. Cells without a number are hatched; a cross marks a cell in which a network diverged. `of` is
-    "train_accuracy" or "test_accuracy". Draws into `ax`, or into a new figure; returns the Axes.
+    The sweep must be over one leaf of its block, usually sigma_w; else InputError. Dashed lines are n xi_c for each n
+    of `multiples`: Schoenholz et al. 2017 found networks to train up to about 6 xi_c. Cells without a number are
+    hatched; a cross marks a cell in which a network diverged. `of` is "train_accuracy" or "test_accuracy". Draws into
+    `ax`, or into a new figure; returns the Axes.
     """
     one_of("of", of, ("train_accuracy", "test_accuracy"))
     ax = axes_or_new(ax, size=(6.4, 4.4))
@@ -52,11 +52,11 @@ def trainability(
 def _depth_scales(ax: Axes, result: Trainability, multiples: Sequence[float]) -> None:
     top = ax.get_ylim()[1]
     for n, dashes in zip(multiples, _dashes(len(multiples)), strict=True):
-        # xi_c is infinite on the critical line; the line leaves the picture there and comes back.
+        # xi_c is infinite on the critical line; the curve leaves the figure there and returns.
         height = np.minimum(n * result.curve_xi_c, 100 * top)
         ax.plot(result.curve_x, height, color="white", lw=1.8, ls=dashes, label=rf"{n:g} $\xi_c$")
     if len(multiples):
-        # White lines need a dark ground in the legend too.
+        # White lines need a dark background in the legend too.
         ax.legend(loc="upper right", facecolor="0.25", labelcolor="white", framealpha=0.9, handlelength=3)
 
 
@@ -72,7 +72,7 @@ def _divergence(ax: Axes, result: Trainability, values: np.ndarray) -> None:
 
 
 def _only_leaf(result: Trainability) -> tuple[str, np.ndarray]:
-    """The one leaf that the sweep is over, and its values."""
+    """The single leaf of the sweep, and its values."""
     leaves = result.sweep.leaves
     if len(leaves) != 1:
         raise InputError(

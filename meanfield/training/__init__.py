@@ -1,8 +1,8 @@
-"""Grids of trained networks: what the theory calls trainable, put to the test.
+"""Grids of trained networks, which test what the theory calls trainable.
 
-A `Sweep` says what to train, `train` does it and returns a `Trainability`, `Sweep.cost` says beforehand what it
-takes. The networks are `networks.Network`s of any block; what a network does before training is in `measurement`, and
-the drawing of the map in `plots`.
+A `Sweep` defines what to train, `train` trains it and returns a `Trainability`, and `Sweep.cost` estimates the cost
+beforehand. The networks are `networks.Network`s of any block; measurements before training are in `measurement`, the
+drawing of the map in `plots`.
 """
 
 from .cost import Cost

@@ -1,4 +1,4 @@
-"""The axes of a sweep: depth, seed, and leaves of a block, each as a user types it."""
+"""The axes of a sweep: depth, seed, and leaves of a block, parsed from a user's arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LeafAxes = tuple[tuple[str, tuple[float, ...]], ...]
 
 
 class Axes(NamedTuple):
-    """Axes by kind; None where one is not among those given. Leaves other than sigma_w in the order given."""
+    """Axes by kind; None if not given. Leaves other than sigma_w, in the order given."""
 
     depths: tuple[int, ...] | None
     sigma_w: Any
@@ -27,7 +27,7 @@ class Axes(NamedTuple):
 
 
 def read_axes(given: Any) -> Axes:
-    """What a mapping {"depth": ..., "seed": ..., a leaf: ...} says; leaves are values or ranges (lo, hi, n).
+    """The `Axes` of a mapping {"depth": ..., "seed": ..., leaf: ...}; leaves are values or ranges (lo, hi, n).
 
     >>> read_axes({"depth": (8, 4), "rate": (0.0, 0.5, 3)})
     Axes(depths=(4, 8), sigma_w=None, seeds=None, leaves=(('rate', (0.0, 0.25, 0.5)),))
@@ -43,12 +43,12 @@ def read_axes(given: Any) -> Axes:
 
 
 def _seed_count(given: Any) -> int:
-    """How many seeds: a number, or 0, 1, ..., n - 1 written out."""
+    """The number of seeds: an integer, or 0, 1, ..., n - 1 written out."""
     if not isinstance(given, Iterable) or isinstance(given, str):
         return whole("seed", given)
     seeds = list(given)
     if seeds != list(range(len(seeds))) or not seeds:
-        raise InputError(f"{shown('seed', given)} must be how many networks each cell trains; give a number")
+        raise InputError(f"{shown('seed', given)} must be the number of networks per cell; give an integer")
     return len(seeds)
 
 
@@ -59,23 +59,21 @@ def leaf_values(name: str, given: Any) -> tuple[float, ...]:
     (0.1, 0.5)
     """
     values = values_of(name, given).tolist()
-    # Twelve digits turn a range's 1.7000000000000002 into what a reader would write; given values stay as they are.
+    # Twelve digits turn a range's 1.7000000000000002 into 1.7; explicit values stay as given.
     return tuple(sorted({float(f"{value:.12g}") for value in values} if is_range(given) else set(values)))
 
 
 def check_leaves(block: Block, axes: Mapping[str, tuple[float, ...]]) -> None:
-    """InputError unless the block has every leaf and takes every value."""
+    """InputError unless the block has every leaf and accepts every value."""
     for name, values in axes.items():
         for value in values:
             with_leaf(block, name, value)
 
 
 def check_trainable(block: Block) -> None:
-    """InputError for blocks that a sweep does not train: inputs are flat, and one example must not see another."""
+    """InputError for blocks that a sweep cannot train: inputs are flat, and examples must be independent."""
     if positions(block):
-        raise InputError(
-            f"block={block!r} needs positions, and a sweep's inputs are flat; leave Conv and Attention out"
-        )
+        raise InputError(f"block={block!r} needs positions, and a sweep's inputs are flat; remove Conv and Attention")
     coupled = next((part for part in sub_blocks(block) if part.couples_members), None)
     if coupled is not None:
         raise InputError(f"block: {coupled!r} couples the examples of a batch; a sweep trains blocks without it")

@@ -1,4 +1,4 @@
-"""Training many networks of one depth at once: how they are drawn, the compiled programs and the loop over steps."""
+"""Training many networks of one depth at once: their drawing, the compiled programs and the loop over steps."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .task import SCORED, Task, root_key
 
 __all__ = ["Cells", "Programs", "Scores", "cell_key", "draw", "train_cells"]
 
-SECONDS_PER_CALL = 0.5  # how long Ctrl-C and the progress bar may have to wait
+SECONDS_PER_CALL = 0.5  # the longest that Ctrl-C and the progress bar wait
 
 
 class Scores(NamedTuple):
-    """What is kept of each trained network: arrays (cells,); `diverged` marks a loss that was not finite."""
+    """The scores kept of each trained network: arrays (cells,); `diverged` marks a non-finite loss."""
 
     train_accuracy: np.ndarray
     test_accuracy: np.ndarray
@@ -36,7 +36,7 @@ class Scores(NamedTuple):
 class Cells(NamedTuple):
     """Networks of one depth: every array has a leading axis of cells.
 
-    graph: what they have in common; params: what is trained; rest: the leaves of their blocks; keys: of their noise.
+    graph: their shared structure; params: the trained parameters; rest: the leaves of their blocks; keys: for noise.
     """
 
     graph: nnx.GraphDef
@@ -50,7 +50,7 @@ def draw(
 ) -> Cells:
     """The untrained networks of some cells: `values` of the sweep's leaves and a seed for each.
 
-    A network depends on its own coordinates alone: they are drawn one by one, by one program for each depth.
+    A network depends only on its own coordinates: networks are drawn one by one, with one program per depth.
 
     >>> sweep = Sweep(depths=(4,), width=32)
     >>> cells = draw(sweep, 4, [(1.0,), (2.0,)], [0, 0], d_in=64, d_out=10)
@@ -83,7 +83,7 @@ def _stack(*leaves: jax.Array) -> np.ndarray | jax.Array:
 
 
 def cell_key(key: int, depth: int, values: Sequence[float], seed: int) -> jax.Array:
-    """The JAX key of one network, from its own coordinates: the rest of the grid has no say in it.
+    """The JAX key of one network, from its own coordinates, independent of the rest of the grid.
 
     >>> cell_key(0, depth=8, values=(1.5,), seed=0).shape
     ()
@@ -167,8 +167,8 @@ def train_cells(
 ) -> Scores:
     """Train the networks of one chunk to the end and score them.
 
-    `on_steps` is told how many steps each call to the device took. With a `sharding` the cells are spread over
-    several devices.
+    `on_steps` receives the number of steps of each device call. With a `sharding` the cells are spread over several
+    devices.
     """
     graph, *arrays = cells
     params, rest, keys = arrays if sharding is None else jax.device_put(arrays, sharding)
@@ -179,7 +179,7 @@ def train_cells(
         began = time.perf_counter()
         state = jax.block_until_ready(programs.advance(graph, state, rest, keys, task, first, last))
         on_steps(last - first)
-        # The first stretch is one step long and its time is mostly compilation; later ones aim at the set time.
+        # The first stretch is one step and mostly compilation; later ones aim at the set time.
         rate = (last - first) / (time.perf_counter() - began)
         stride = 4 if first == 0 else max(1, min(4 * stride, round(rate * SECONDS_PER_CALL)))
         first = last

@@ -1,4 +1,4 @@
-"""The coordinate check of muP: do the layers of wider networks move alike in the first steps of training?"""
+"""The coordinate check of muP: do layers move alike at every width in the first steps of training?"""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["CoordinateCheck", "coordinate_check"]
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CoordinateCheck(Result):
-    """What `coordinate_check` returns.
+    """The result of `coordinate_check`.
 
-    widths (n,); layers: names in the order of their calls
+    widths (n,); layers: names in call order
     size, moved : (n, steps + 1, layers) root mean square of the layers' outputs, and of their change since step 0
     slope       : (steps + 1, layers) exponent of `moved` in the width. 0: features move alike at every width, muP;
                   positive: wide networks blow up; negative: they stop learning features (-1/2 in the kernel regime).

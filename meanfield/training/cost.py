@@ -1,4 +1,4 @@
-"""What a sweep costs, before it is run: how its networks are cut into chunks, and how long they will take."""
+"""The cost of a sweep before it is run: how its networks are cut into chunks, and how long they will take."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .task import SCORED
 
 __all__ = ["Cost", "cell_bytes", "cell_flops", "chunk_size", "estimate", "memory_budget"]
 
-# Beyond this a chunk on a CPU falls out of its caches and gains nothing: 2 to 4 networks of the default sweep at
-# a time ran 10% faster than 8.
+# A larger chunk overflows a CPU's caches and gains nothing: the default sweep ran 10% faster with 2 to 4 networks at
+# a time than with 8.
 _CPU_BUDGET = 128 * 2**20
 # Measured on the default sweep: training reaches this share of the rate at which the probe multiplies matrices.
 _EFFICIENCY = 0.5
@@ -25,7 +25,7 @@ _COMPILE_SECONDS = 3.0
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What `Sweep.cost` foresees.
+    """The estimate of `Sweep.cost`.
 
     `networks` in the grid; `parameters` of all of them together; `flops` of training and scoring; `chunk`, the
     number of networks trained at once (the largest over the depths); `memory_bytes`, the peak of one chunk;
@@ -58,7 +58,7 @@ def cell_bytes(sweep: Sweep, depth: int, d_in: int, classes: int) -> int:
 
 
 def cell_flops(sweep: Sweep, depth: int, d_in: int, classes: int, scored: int) -> float:
-    """The operations that one network takes: 6 a weight and example in training, 2 in scoring."""
+    """The operations of one network: 6 per weight and example in training, 2 in scoring."""
     weights = _parameters(sweep, depth, d_in, classes)
     return float(weights) * (6 * sweep.batch_size * sweep.steps + 2 * scored)
 
@@ -68,7 +68,7 @@ def _parameters(sweep: Sweep, depth: int, d_in: int, classes: int) -> int:
 
 
 def memory_budget() -> int:
-    """The bytes that a chunk may take on all devices together: half of what they report, or a cache's worth on CPU."""
+    """The memory budget of a chunk over all devices in bytes: half of what they report; on a CPU a cache's size."""
     devices = jax.devices()
     if devices[0].platform == "cpu":
         return _CPU_BUDGET * len(devices)
@@ -91,7 +91,7 @@ def chunk_size(cells: int, bytes_each: int, budget: int, devices: int = 1) -> in
 
 
 def estimate(sweep: Sweep) -> Cost:
-    """The cost of a sweep on this machine, nothing trained; loads the data and times a few matrix products."""
+    """The cost of a sweep on this machine without training; loads the data and times a few matrix products."""
     data = sweep.dataset()
     d_in, classes = data.x_train.shape[1], data.classes
     per_depth = math.prod(sweep.shape[1:])
@@ -117,7 +117,7 @@ def estimate(sweep: Sweep) -> Cost:
 
 
 def _probe(sweep: Sweep) -> float:
-    """The rate, in FLOP/s, of products of the shapes that training has, on the default device."""
+    """The rate in FLOP/s of matrix products of the training shapes on the default device."""
     cells, repeats = 4, 50
     h = jnp.ones((cells, sweep.batch_size, sweep.width), jnp.float32)
     w = jnp.full((cells, sweep.width, sweep.width), 1.0 / sweep.width, jnp.float32)

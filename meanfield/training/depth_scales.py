@@ -1,4 +1,4 @@
-"""What the theory says of a sweep's cells, to set beside what trained."""
+"""The theory's predictions for a sweep's cells, to compare with the training results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Scales = dict[str, np.ndarray]
 def predicted_depth_scales(sweep: Sweep) -> Scales:
     """The theory of the sweep's block: `xi_c`, `xi_grad`, `chi_1`, an array over its leaves, and the curve of xi_c.
 
-    The curve is over a finer grid of the leaf, `curve_x` and `curve_xi_c`; empty where there is not exactly one.
+    The curve is over a finer grid of the leaf, `curve_x` and `curve_xi_c`; empty unless there is exactly one leaf.
 
     >>> predicted_depth_scales(Sweep(sigma_w=(1.0, 1.5811388300841898, 2)))["xi_c"].round(2)[-1]
     np.float64(11.8)
@@ -45,7 +45,7 @@ def _with_curve(block: Block, path: str, values: np.ndarray) -> Scales:
 
 
 def _over(sweep: Sweep, leaves: list[tuple[str, np.ndarray]]) -> Scales:
-    """The scales on any number of axes but one: the last two by a diagram, the others one by one."""
+    """The scales on any number of axes but one: the last two as a diagram, the others one by one."""
     if not leaves:
         point = fixed_point(sweep.block)
         return {name: np.asarray(getattr(point, name), float) for name in THEORY}
@@ -65,6 +65,6 @@ def _grid(block: Block, x: tuple[str, np.ndarray], y: tuple[str, np.ndarray]) ->
 
 
 def _another_leaf(block: Block, path: str) -> str:
-    """A leaf that is not on the axis, to stand still on the other axis of a diagram; sigma_b where it can be."""
+    """A leaf other than the axis, to stay constant along the second axis of a diagram; sigma_b if possible."""
     others = [name for name in leaf_paths(block) if not f".{name}".endswith(f".{path}")]
     return next((name for name in others if name.endswith("sigma_b")), others[0])

@@ -27,9 +27,9 @@ __all__ = ["OPTIMIZERS", "Sweep"]
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
 SIGMA_W = (1.0, 2.0, 11)
-"""The range of sigma_w where an activation is given and none is."""
+"""The default range of sigma_w for an activation."""
 
-# Where phi is sampled for the manifest: two callables of one name are told apart by what they do.
+# phi is sampled here for the manifest, to tell apart two callables of the same name.
 _PROBES = (-2.5, -0.7, 0.0, 0.3, 1.9)
 
 
@@ -42,22 +42,22 @@ class Sweep:
     sigma_b^2)). They are trained on cross-entropy in float32, by minibatches that are the same for every network, and
     scored on the first 2,048 examples of the training and of the test set, dropout and noise turned off.
 
-    - `activation`: a name, an expression, a JAX callable or a `meanfield.Activation`, of which an `mf.MLP` is made; or
-      a block, the own sigmas of which count where they are no axis.
+    - `activation`: a name, an expression, a JAX callable or a `meanfield.Activation`, used in an `mf.MLP`; or a block,
+      whose own sigmas apply unless they are axes.
     - `axes`: {"depth": values, "seed": how many, leaf: values}, a leaf by its path as in `mf.with_leaf` ("sigma_w",
-      "rate", "scale"), its values a sequence or `(lo, hi, n)` with an integer n for n points, both ends included. What
-      is given here precedes `sigma_w`, `depths` and `seeds`, which say the same by keyword; afterwards those hold it,
-      and `axes` the other leaves.
-    - `sigma_w`: standard deviations; of an activation from 1 to 2 by default. `sigma_b`: one; the default for an
-      activation is sigma_b^2 = 0.05.
-    - `depths`: values (layers), always, never a range. Keep them below half of `width`.
+      "rate", "scale"), its values a sequence or `(lo, hi, n)` with an integer n for n points, both ends included. These
+      take precedence over the keywords `sigma_w`, `depths` and `seeds`, which then hold these values; `axes` keeps the
+      other leaves.
+    - `sigma_w`: standard deviations, for an activation from 1 to 2 by default. `sigma_b`: a single one; the default for
+      an activation is sigma_b^2 = 0.05.
+    - `depths`: values (layers), never a range. Keep them below half of `width`.
     - `steps`, `batch_size`, `learning_rate`, `optimizer` ("sgd" | "adam" | "rmsprop"), `momentum` (sgd only).
-    - `seeds`: how many independent networks each cell trains.
+    - `seeds`: the number of independent networks per cell.
     - `data`: the name of a data set, or a `Dataset`; `data_path` as in `meanfield.data.load`.
-    - `key`: the integer that every random number comes from. A network's draw depends on `key` and on its own depth,
-      leaves and seed, not on the rest of the grid.
+    - `key`: the integer from which every random number is derived. A network's draw depends on `key` and on its own
+      depth, leaves and seed, not on the rest of the grid.
 
-    The default takes about three minutes on two cores. Grid values are sorted and freed of repeats. Bad values raise
+    The default takes about three minutes on two cores. Grid values are sorted and duplicates removed. Bad values raise
     `InputError`, as do blocks that need positions (Conv) or couple the examples of a batch (BatchNorm, Attention).
 
     >>> sweep = Sweep(depths=(4, 8), sigma_w=(1.0, 2.0, 5), width=32)
@@ -88,7 +88,7 @@ class Sweep:
     axes: Any = ()
 
     def __post_init__(self) -> None:
-        self.phi()  # an unknown activation is found here, not after the data are read
+        self.phi()  # an unknown activation is reported here, not after the data are read
         axes = read_axes(self.axes)
         values = {
             "sigma_w": self._sigma_w(self.sigma_w if axes.sigma_w is None else axes.sigma_w),
@@ -129,7 +129,7 @@ class Sweep:
 
     @property
     def block(self) -> Block:
-        """The block whose leaves are swept; on an axis it has whatever value it was given."""
+        """The block whose leaves are swept; leaves that are axes keep their original values."""
         block = self.activation if isinstance(self.activation, Block) else MLP(self.activation, 1.0)
         return block if self.sigma_b is None else with_leaf(block, "sigma_b", self.sigma_b)
 
@@ -151,7 +151,7 @@ class Sweep:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to know before trusting the map, one sentence each; empty where nothing is amiss."""
+        """Warnings about the map, one sentence each; empty if there are none."""
         aspect = self.depths[-1] / self.width
         if aspect <= 0.5:
             return ()
@@ -161,17 +161,17 @@ class Sweep:
         )
 
     def phi(self) -> Activation | None:
-        """The activation, resolved; None where the sweep is of a block."""
+        """The activation, resolved; None if the sweep is over a block."""
         return None if isinstance(self.activation, Block) else activation(self.activation)
 
     @property
     def name(self) -> str:
-        """What is trained, in words: the activation's name, or the block."""
+        """The name of what is trained: the activation's name, or the block."""
         phi = self.phi()
         return repr(self.activation) if phi is None else phi.name
 
     def dataset(self) -> Dataset:
-        """The data set, loaded; `InputError` where it is unknown, missing or smaller than one batch."""
+        """The data set, loaded; `InputError` if it is unknown, missing or smaller than one batch."""
         data = self.data if isinstance(self.data, Dataset) else load(self.data, path=self.data_path)
         if self.batch_size > len(data.x_train):
             raise InputError(
@@ -181,7 +181,7 @@ class Sweep:
         return data
 
     def cost(self):
-        """What this sweep will cost, before it is trained: see `meanfield.training.Cost`. Loads the data."""
+        """The estimated cost of this sweep, see `meanfield.training.Cost`. Loads the data."""
         from .cost import estimate
 
         return estimate(self)
@@ -189,13 +189,13 @@ class Sweep:
     def manifest(self) -> dict[str, Any]:
         """Everything that decides the numbers of this sweep, as JSON-able values.
 
-        A callable goes by its name; `activation_values` (phi at a few points) tells two of one name apart.
+        A callable is recorded by its name; `activation_values` (phi at a few points) tells two of the same name apart.
         """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields |= {name: list(fields[name]) for name in ("sigma_w", "depths")}
         fields["activation"] = self._activation_as_json()
         fields["data"] = self.data if isinstance(self.data, str) else self.data.name
-        # Sweeps over sigma_w alone have the manifest that they had before there were other leaves.
+        # Sweeps over sigma_w alone keep the manifest format from before other leaves existed.
         axes = [[name, list(values)] for name, values in fields.pop("axes")]
         fields |= {"axes": axes} if axes else {}
         phis = [part for part in jax.tree.leaves(self.block, is_leaf=_is_activation) if _is_activation(part)]
@@ -209,7 +209,7 @@ class Sweep:
             return self.activation if isinstance(self.activation, str) else self.name
         try:
             return json.loads(block_to_json(self.activation))
-        except InputError:  # a callable in it, which has no JSON form
+        except InputError:  # it holds a callable, which has no JSON form
             return self.name
 
     def to_json(self) -> str:
@@ -218,7 +218,7 @@ class Sweep:
 
     @classmethod
     def from_json(cls, text: str) -> Sweep:
-        """The sweep that `to_json` wrote; `InputError` where the text is not one, or names a custom callable."""
+        """The sweep that `to_json` wrote; `InputError` if the text is not one, or names a custom callable."""
         try:
             fields = dict(json.loads(text))
             fields.pop("activation_values", None)
@@ -234,7 +234,7 @@ class Sweep:
     def differences(self, manifest: dict[str, Any]) -> list[str]:
         """The fields in which a stored manifest differs from this sweep's, as `name: stored -> here`.
 
-        `data_path` is left out: a file may move. Activation values are compared to float32.
+        `data_path` is ignored: a file may move. Activation values are compared to float32.
         """
         mine = json.loads(self.to_json())
         names = [name for name in {**mine, **manifest} if name not in ("data_path", "activation_values")]

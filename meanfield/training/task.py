@@ -1,4 +1,4 @@
-"""What a sweep sets its networks: the data on the device, and the rows of every batch."""
+"""The training task of a sweep: the data on the device, and the rows of every batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Task(NamedTuple):
     """The data on the device: inputs (n, d) float32, labels (n,), and the rows of each step's batch (steps, b).
 
     `x_scored`, `y_scored` hold the examples on which accuracies are measured, those of the training set first, in
-    blocks, the last filled up (label -1): one program of one shape scores both sets, because compiling is dear.
+    blocks, the last one padded (label -1): a single compiled program scores both sets.
     """
 
     x_train: jax.Array
@@ -31,7 +31,7 @@ class Task(NamedTuple):
 
     @classmethod
     def of(cls, sweep: Sweep, data: Dataset) -> Task:
-        """The task that a sweep sets its networks."""
+        """The task of a sweep."""
         rows = minibatches(sweep.key, len(data.x_train), sweep.steps, sweep.batch_size)
         return cls(
             x_train=jnp.asarray(data.x_train, jnp.float32),
@@ -43,7 +43,7 @@ class Task(NamedTuple):
 
 
 def _blocks(train: np.ndarray, test: np.ndarray, dtype: type) -> jax.Array:
-    """The scored examples of both sets, end to end, in blocks (k, 256, ...), the last one filled up with -1."""
+    """The scored examples of both sets, concatenated, in blocks (k, 256, ...), the last one padded with -1."""
     both = np.concatenate([train[:SCORED], test[:SCORED]]).astype(dtype)
     filled = np.pad(both, [(0, -len(both) % 256)] + [(0, 0)] * (both.ndim - 1), constant_values=-1)
     return jnp.asarray(filled.reshape(-1, 256, *both.shape[1:]))
@@ -63,5 +63,5 @@ def minibatches(key: int, examples: int, steps: int, batch_size: int) -> np.ndar
 
 
 def root_key(key: int) -> jax.Array:
-    """The key of a whole sweep; the generator is named so that a user's global choice of another changes nothing."""
+    """The key of a whole sweep; its generator is fixed, so that a user's global choice of another has no effect."""
     return jax.random.key(key, impl="threefry2x32")

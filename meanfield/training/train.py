@@ -1,4 +1,4 @@
-"""`train`: run a sweep, chunk by chunk, keeping what is finished."""
+"""`train`: run a sweep chunk by chunk, keeping what is finished."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _Scored = tuple[tuple[np.ndarray, ...], Scores]
 def train(
     sweep: Sweep, path: str | os.PathLike | None = None, resume: bool = False, progress: bool | None = None
 ) -> Trainability:
-    """Train every network of a sweep and set the accuracies beside the theory's depth scale.
+    """Train every network of a sweep, and compare the accuracies with the theory's depth scale.
 
     Schoenholz et al. 2017 found that networks deeper than about 6 xi_c do not train. Chunks of networks are trained
     together, shallow ones first. With `path` (a .nc file) each finished chunk is saved at once, by an atomic rename;
-    `resume=True` then trains only what the file lacks, to the same numbers that an uninterrupted run gives on the
-    same machine, and starts anew where there is no file yet. Ctrl-C stops the run and returns what is finished:
-    look at `.complete`.
+    `resume=True` then trains only what the file lacks, with the same numbers as an uninterrupted run on the same
+    machine, and starts from scratch if there is no file yet. Ctrl-C stops the run and returns what is finished; check
+    `.complete`.
 
-    `progress`: whether to draw a progress bar; None draws it where standard error is a terminal.
+    `progress`: whether to draw a progress bar; None draws it if standard error is a terminal.
 
     Raises `InputError` before anything is trained: a folder that does not exist, a file that exists without
     `resume`, a file of another sweep, an unknown data set.
@@ -57,7 +57,7 @@ def train(
     if result.complete:
         return result
     if path is not None:
-        result.save(path)  # a path that cannot be written is found now, not after the first depth
+        result.save(path)  # an unwritable path is reported now, not after the first depth
     try:
         for cells, chunk_scores in _chunks(sweep, data, scores["finished"], progress):
             for name, value in chunk_scores._asdict().items():
@@ -66,14 +66,14 @@ def train(
             if path is not None:
                 Trainability(sweep=sweep, **scores, **foreseen).save(path)
     except KeyboardInterrupt:
-        # The signal may have come in the middle of a save: what is finished goes to the file once more.
+        # The signal may have interrupted a save: save what is finished once more.
         if path is not None:
             Trainability(sweep=sweep, **scores, **foreseen).save(path)
     return Trainability(sweep=sweep, **scores, **foreseen)
 
 
 class _Chunk(NamedTuple):
-    """One call's worth of networks: the depth, the index of each cell on the grid (an array for each axis), a size."""
+    """The networks of one device call: the depth, the index of each cell on the grid (an array per axis), a size."""
 
     depth: int
     cells: tuple[np.ndarray, ...]
@@ -84,7 +84,7 @@ class _Chunk(NamedTuple):
         return self.depth * self.size
 
     def draw(self, sweep: Sweep, d_in: int, classes: int) -> Cells:
-        """The chunk's networks; the last chunk of a depth repeats one, so that one compilation serves them all."""
+        """The chunk's networks; the last chunk of a depth is padded with one of them: one compilation serves all."""
         _, *leaves, seeds = self.cells
         at = np.pad(np.arange(len(seeds)), (0, self.size - len(seeds)), mode="edge")
         columns = [np.array(v)[i[at]] for v, i in zip(sweep.leaves.values(), leaves, strict=True)]
@@ -93,8 +93,10 @@ class _Chunk(NamedTuple):
 
 
 def _plan(sweep: Sweep, d_in: int, classes: int) -> list[_Chunk]:
-    """Cut the grid into chunks. The cut is that of the whole grid even in a resumed run, because the number of
-    networks in a chunk moves the last bits of a sum, and a chaotic network amplifies last bits."""
+    """Cut the grid into chunks, always those of the whole grid, even in a resumed run.
+
+    The number of networks in a chunk changes the last bits of a sum, and a chaotic network amplifies them.
+    """
     devices, budget = len(jax.devices()), memory_budget()
     of_one_depth = sweep.shape[1:]
     count = math.prod(of_one_depth)
@@ -133,12 +135,12 @@ def _empty(sweep: Sweep) -> dict[str, np.ndarray]:
 
 
 def _checked(path: str | os.PathLike | None, resume: bool) -> Path | None:
-    """The path, once it is known that a result can be written there."""
+    """The path, once a result is known to be writable there."""
     if path is None:
         if resume:
             raise InputError("resume=True needs path=, the file that holds the finished networks")
         return None
     found = path_to_write("path", path, NETCDF)
     if found.exists() and not resume:
-        raise InputError(f"path={str(path)!r} exists; pass resume=True to go on with it, or name another file")
+        raise InputError(f"path={str(path)!r} exists; pass resume=True to continue it, or name another file")
     return found

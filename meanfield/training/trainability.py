@@ -1,4 +1,4 @@
-"""The result of a sweep: what every network reached, beside the depth to which the theory lets it train."""
+"""The result of a sweep: the score of every network, and the depth to which the theory predicts training."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ _LONG = {
 
 @dataclasses.dataclass(frozen=True)
 class Trainability:
-    """What `meanfield.train` returns; axes (depth, leaves, seed) as `sweep.shape`, mostly (depth, sigma_w, seed).
+    """The result of `meanfield.train`; axes (depth, leaves, seed) as in `sweep.shape`, usually (depth, sigma_w, seed).
 
-    - `train_accuracy`, `test_accuracy` (0 to 1), `train_loss`, `test_loss` (nats): float64, NaN where not finished.
-    - `diverged`, `finished`: bool. A diverged network keeps the accuracy it was measured to have, which is chance.
+    - `train_accuracy`, `test_accuracy` (0 to 1), `train_loss`, `test_loss` (nats): float64, NaN if not finished.
+    - `diverged`, `finished`: bool. A diverged network keeps its measured accuracy, which is chance.
     - `xi_c`, `xi_grad`, `chi_1`, each over the leaves: the theory at the sweep's points (Schoenholz et al. 2017).
-    - `curve_x`, `curve_xi_c`, each (k,): xi_c on a finer grid of the leaf, for the line in the figure; empty where the
-      sweep has not exactly one. `curve_sigma_w` is the same as `curve_x`.
+    - `curve_x`, `curve_xi_c`, each (k,): xi_c on a finer grid of the leaf, for the line in the figure; empty unless the
+      sweep has exactly one leaf. `curve_sigma_w` is the same as `curve_x`.
 
-    `complete` says whether every network is finished, `warnings` what to know before trusting the map.
+    `complete` tells whether every network is finished; `warnings` lists what may mislead.
     """
 
     sweep: Sweep
@@ -88,14 +88,14 @@ class Trainability:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One sentence for each thing that may mislead."""
+        """One sentence for each possible source of error."""
         done = int(self.finished.sum())
         partial = () if self.complete else (f"stopped after {done} of {self.finished.size} networks",)
         return self.sweep.warnings + partial
 
     @property
     def _curve_axis(self) -> str:
-        """What the curve's values are called in files."""
+        """The name of the curve's values in files."""
         return f"curve_{next(iter(self.sweep.leaves), 'x')}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Trainability:
         return xarray.Dataset(variables, coords, attrs)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write NetCDF (.nc), atomically: a reader, or a power cut, finds the old file or the new one whole."""
+        """Write NetCDF (.nc) atomically: a reader finds either the old file or the new one, even after a power cut."""
         path = Path(path)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)
@@ -137,9 +137,9 @@ class Trainability:
 
     @classmethod
     def load(cls, path: str | os.PathLike, sweep: Sweep | None = None) -> Trainability:
-        """Read what `save` wrote. A sweep of a callable or a `Dataset` of one's own must be given again as `sweep`.
+        """Read what `save` wrote. A sweep of a callable or of your own `Dataset` must be given again as `sweep`.
 
-        `InputError` where there is no such file, or where it is not one that `save` wrote.
+        `InputError` if there is no such file, or if `save` did not write it.
         """
         import xarray
 

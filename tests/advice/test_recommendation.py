@@ -68,7 +68,8 @@ def test_gelu_gets_its_stable_branch():
 def test_no_good_answer_is_said_and_another_way_shown():
     found = mf.recommend("softplus", depth=20)
     assert found.status == "none" and np.isnan(found.sigma_w)
-    assert "no sigma_w, sigma_b trains" in found.caveats[0] and "dks('softplus', depth=20)" in found.caveats[1]
+    assert "no sigma_w, sigma_b makes a deep plain network trainable" in found.caveats[0]
+    assert "dks('softplus', depth=20)" in found.caveats[1]
     scope: dict = {}
     exec(found.nnx, scope)
     net = scope["Net"](12, 64, 20, 5, rngs=nnx.Rngs(0))

@@ -24,7 +24,7 @@ def test_recommend_for_machines(capsys):
 def test_recommend_for_readers(capsys):
     assert main(["recommend", "step", "--code", "linen"]) == 0
     said = capsys.readouterr().out
-    assert "no sigma_w, sigma_b trains" in said and "sigma_w = undefined" in said
+    assert "no sigma_w, sigma_b makes a deep plain network trainable" in said and "sigma_w = undefined" in said
 
 
 @pytest.mark.parametrize("options", [["relu", "--depth", "0"], ["tanh", "--architecture", "rnn"]])
