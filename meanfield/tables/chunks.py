@@ -1,4 +1,4 @@
-"""Many points by one compiled program, in pieces of one size spread over the local devices."""
+"""Many points through one compiled program, in chunks of one size spread over the local devices."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""An activation's moments, and the c* that follow, as piecewise polynomials: what a phase diagram pays for once.
+"""An activation's moments, and the resulting c*, as piecewise polynomials, computed once per activation.
 
 Moments depend on q and on the pair's angle alone; sigma_w and sigma_b enter linearly. So they are tabulated: panels in
-y = arcsinh(sqrt(q) / scale), Chebyshev polynomials in each. What a diagram asks of pairs is c*, so that is what is
-tabulated. By Price's theorem c = C(c) says that the deficit of the slope, E[phi'^2] - E[phi' phi'], has the mean
-E[phi'^2] (1 - 1/chi_1) from c to 1; in units of its mean from 0 to 1 this is
+y = arcsinh(sqrt(q) / scale), Chebyshev polynomials in each. A diagram needs only c* of pairs, so c* is tabulated. By
+Price's theorem c = C(c) means that the deficit of the slope, E[phi'^2] - E[phi' phi'], has the mean E[phi'^2] (1 -
+1/chi_1) from c to 1; in units of its mean from 0 to 1 this is
 
     r^2 = (chi_1 - 1) / (chi_1 - 1 + C(0)),
 
-0 at criticality and 1 where c* = 0. So c* is one function of (q, r) for all sigma_w and sigma_b. It is kept as
-rho = (1 - c*) (1 - r^2) / (c* r^2p), smooth and positive from end to end (p is 1 where the deficit begins as 1 - c, 2
-where a kink makes it begin as its square root): 1 - c* keeps its digits near criticality, and c* near 0. Beside it the
-deficit at c* in units of its mean, which gives chi_c. Both are polynomials on pieces of r, halved until these resolve
-them. They come from the deficit over v or v^2, as it begins, with v = arcsinh(k t) / arcsinh(k pi/2), t the pair's
+0 at criticality and 1 where c* = 0. So c* is one function of (q, r) for all sigma_w and sigma_b. It is kept as rho = (1
+- c*) (1 - r^2) / (c* r^2p), smooth and positive from end to end (p is 1 where the deficit begins as 1 - c, 2 where a
+kink makes it begin as its square root): 1 - c* keeps its digits near criticality, and c* near 0. Beside it the deficit
+at c* in units of its mean, which gives chi_c. Both are polynomials on pieces of r, halved until these resolve them.
+They come from the deficit divided by its leading power v or v^2, with v = arcsinh(k t) / arcsinh(k pi/2), t the pair's
 angle and k = sqrt(q) / scale, which stretches the layer at small angles; the number of angles follows the decay of the
 coefficients.
 """
@@ -69,7 +69,7 @@ class Table:
 
     def __init__(self, phi: Activation) -> None:
         self.phi, grid = phi, scan_grid(np.float64)
-        # Kinks at k leave terms like exp(-k^2 / 2q), which bend more than a smooth phi's.
+        # Kinks at k leave terms like exp(-k^2 / 2q), which vary faster than those of a smooth phi.
         self.height = 0.25 if phi.kinks else 0.5
         y = self.height * (np.arange(round(_TOP / self.height))[:, None] + (1 + chebyshev(NODES)[0]) / 2)
         self.q = (phi.scale * np.sinh(y)) ** 2
@@ -79,7 +79,7 @@ class Table:
         self.slope_at_zero = float(at_zero.slope[0])
         self.scan, self.spread = scan.second, in_panels.spread
         self.moments = interpolated(grid, centre, half, local, within, np.sqrt(at_zero.second[0]))
-        # A saturated E[phi^2] rises by less than its rounding; one that is infinite stays so.
+        # A saturated E[phi^2] rises by less than its rounding; an infinite one stays infinite.
         known = self.scan[np.isfinite(self.scan)]
         self.rising = bool(np.all(np.diff(known) >= -16 * np.finfo(float).eps * known[1:]))
         self.unit = phi.scale, self.height
@@ -98,11 +98,11 @@ class Table:
         return float(horner(known.second[:, step], t) * (q + known.at_zero**2))
 
     def activation(self) -> Activation:
-        """An activation that knows only its moments: it compiles like every other one's table."""
+        """An activation that has only its moments, so that every activation's table runs the same program."""
         return Activation(only_moments, closed=self.moments, name="table")
 
     def panel_of(self, q: np.ndarray) -> np.ndarray:
-        """Which panel each variance falls into."""
+        """The panel of each variance."""
         return self.floor(np.arcsinh(np.sqrt(q) / self.phi.scale) / self.height)
 
     def floor(self, y: np.ndarray) -> np.ndarray:
@@ -110,11 +110,11 @@ class Table:
         return np.clip(y.astype(int), 0, len(self.q) - 1)
 
     def deficits(self, panels: Iterable[int]) -> list[Deficit | None]:
-        """The deficit of the slope in each panel; None where polynomials do not resolve it."""
+        """The deficit of the slope in each panel; None if polynomials do not resolve it."""
         return _looked_up(self._deficits, self._resolved, panels)
 
     def pairs(self, panel: int) -> PairPanel | None:
-        """The pair panel of a panel; None where polynomials do not resolve it."""
+        """The pair panel of a panel; None if polynomials do not resolve it."""
         return _looked_up(self._pairs, self._solved, [panel])[0]
 
     @property
@@ -146,7 +146,7 @@ class Table:
         if not np.all(at_end > 0):
             return None
         stretch = np.sqrt(self.q[panel]) / self.phi.scale
-        # A panel's numbers do not depend on which others were asked for before it.
+        # A panel's numbers do not depend on which panels were computed before.
         angles, asked = 0, _ANGLES[0]
         local, e = np.empty((0, 0)), np.empty((0, 0))
         while angles < asked:
@@ -179,7 +179,7 @@ def _gaps(stretch: np.ndarray, angles: int) -> np.ndarray:
 
 
 def _looked_up(known: dict[int, T], compute: Callable[[int], T], keys: Iterable[int]) -> list[T]:
-    """The values of keys, missing ones computed several at a time; the very first alone, as it compiles for all."""
+    """The values of keys, missing ones computed several at a time; the first alone, since it compiles for all."""
     keys = list(keys)
     missing = [key for key in keys if key not in known]
     if missing and not known:
@@ -194,7 +194,7 @@ def _looked_up(known: dict[int, T], compute: Callable[[int], T], keys: Iterable[
 
 
 def _known(phi: Activation, *variances: np.ndarray) -> list[Known]:
-    """What is known at arrays of variances."""
+    """The moments at arrays of variances."""
     q = np.concatenate([of.ravel() for of in variances])
     found = moments_of_samples(host_activation(phi).samples, q) if phi.closed is None else _closed_moments(phi, q)
     ends = np.cumsum([of.size for of in variances])
@@ -203,7 +203,7 @@ def _known(phi: Activation, *variances: np.ndarray) -> list[Known]:
 
 
 def _closed_moments(phi: Activation, q: np.ndarray) -> Known:
-    """By closed forms, in pieces of one shape."""
+    """From closed forms, in chunks of one shape."""
     pieces = np.pad(q, (0, -q.size % _TOGETHER), mode="edge").reshape(-1, _TOGETHER)
     parts = [_piece_of_closed_moments(phi, piece) for piece in pieces]
     return Known(*(np.concatenate(columns)[: q.size] for columns in zip(*parts, strict=True)))
@@ -220,7 +220,7 @@ def _piece_of_closed_moments(phi: Activation, q: Array) -> tuple[Array, ...]:
 
 @jax.jit
 def _closed_deficits(phi: Activation, q: Array, e: Array) -> Array:
-    """E[phi'^2] - E[phi'(u) phi'(v)] by closed forms, at variances (k,) and, for each, several e (k, m)."""
+    """E[phi'^2] - E[phi'(u) phi'(v)] from closed forms, at variances (k,) and, for each, several e (k, m)."""
 
     def one(q: Array, e: Array) -> Array:
         return moments(phi, q).slope - covariance(phi, q, q, e)
@@ -229,7 +229,7 @@ def _closed_deficits(phi: Activation, q: Array, e: Array) -> Array:
 
 
 def only_moments(x: Array) -> Array:
-    """Stands for the function of an activation of which only moments are kept."""
+    """Placeholder for the function of an activation that keeps only moments."""
     raise AssertionError("a tabulated activation has moments only")
 
 
@@ -239,6 +239,6 @@ def _table(fn: Any, params: tuple, kinks: tuple, closed: Any, steps: tuple, scal
 
 
 def table_of(phi: Activation) -> Table:
-    """The cached table of an activation whose parameters are numbers."""
+    """The cached table of an activation with numeric parameters."""
     params = tuple(sorted((k, float(v)) for k, v in phi.params.items()))
     return _table(phi.fn, params, tuple(float(k) for k in phi.kinks), phi.closed, phi.steps, phi.scale)

@@ -1,4 +1,4 @@
-"""The critical line of an activation inside a box of sigma_w and sigma_b, as a diagram draws it."""
+"""The critical line of an activation within a box of sigma_w and sigma_b, for phase diagrams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .critical import EdgeOfChaos, line_at
 
 
 def critical_line_inside(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray, q_star: np.ndarray) -> EdgeOfChaos:
-    """The critical line where it runs inside the box, with NaN where it leaves it; q_star says how far it may go."""
+    """The critical line inside the box, NaN where it leaves the box; q_star gives the range of q to follow."""
     known = phi if phi.has_steps else in_float64(table_of)(phi).activation()
     largest = np.max(q_star, initial=1.0, where=np.isfinite(q_star))
     top = max(float(largest), float(sigma_b.max()) ** 2) * 10
@@ -25,5 +25,5 @@ def critical_line_inside(phi: Activation, sigma_w: np.ndarray, sigma_b: np.ndarr
     return replace(line, sigma_w=line.sigma_w * gap, sigma_b=line.sigma_b * gap)
 
 
-# Compiled, since every diagram asks for it.
+# Compiled, since every diagram needs it.
 _line_at = host_float64(line_at)

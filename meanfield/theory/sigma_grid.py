@@ -1,7 +1,7 @@
 """Fixed points of a fully connected network on a grid of its two sigmas, from its activation's table.
 
-The grid is cut into tiles, and tiles are solved a few at a time: what one input decides, then c* from the panels of
-pairs that the points turn out to need. Tiles that need panels which are not solved yet wait until all of these are.
+The grid is cut into tiles, and tiles are solved a few at a time: the variance half, then c* from the panels of pairs
+that the points turn out to need. Tiles that need missing panels wait until all of these are solved.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LARGE, _MARGIN = 10_000, 1.0
 Together = Callable[..., Iterator[Any]]
 """`map` of a function over iterables, several at a time."""
 Keep = Callable[[FixedPoint], None]
-"""Writes what was found of a tile into the whole."""
+"""Writes the results of a tile into the whole."""
 
 
 class Sigmas(NamedTuple):
@@ -67,9 +67,9 @@ def solve_sigma_grid(
     whole = _empty((sigma_b.size, sigma_w.size))
     table = None if phi.has_steps else table_of(phi)
     solve = partial(_by_solver, phi) if table is None else partial(_by_table, table, sigma_w.size * sigma_b.size)
-    # Programs of one set of devices must not be started in two orders.
+    # Programs on one set of devices must not be started in two different orders.
     at_once = min(os.cpu_count() or 1, _AT_ONCE) if len(local_devices()) == 1 else 1
-    # What is compiled on the way is not to be compiled by two tiles at once.
+    # Two tiles must not compile the same program at once.
     alone = 1 if table is None or not table.is_warm else 0
     shown = False if progress is None and len(tiles) <= _FEW else progress
     with bar(sigma_w.size * sigma_b.size, "phase diagram", shown) as advance, ThreadPoolExecutor(at_once) as pool:
@@ -85,10 +85,10 @@ def solve_sigma_grid(
 
 
 def _tiles(rows: int, columns: int) -> list[tuple[slice, slice]]:
-    """Slices of the grid that hold at most TILE points, high rather than wide: the scan is paid for once a column."""
+    """Slices of the grid of at most TILE points, tall rather than wide: the scan is paid for once per column."""
     high = min(rows, 256)
     wide = max(1, TILE // high)
-    # Even tiles: two cores end together.
+    # Even tiles, so that two cores finish together.
     wide = -(-columns // -(-columns // wide))
     return [(slice(i, i + high), slice(j, j + wide)) for i in range(0, rows, high) for j in range(0, columns, wide)]
 
@@ -108,7 +108,7 @@ def _empty(shape: tuple[int, int]) -> FixedPoint:
 
 
 def _put(whole: FixedPoint, tile: tuple[slice, slice], found: FixedPoint) -> None:
-    """Write a tile into its place; it keeps as many fixed points a point as it has, the rest is NaN already."""
+    """Write a tile into its place, with as many fixed points per point as it has; the rest is NaN already."""
     for into, values in zip(jax.tree.leaves(whole), jax.tree.leaves(found), strict=True):
         place = into[tile]
         if place.ndim == 3:
@@ -117,7 +117,7 @@ def _put(whole: FixedPoint, tile: tuple[slice, slice], found: FixedPoint) -> Non
 
 
 def _by_solver(phi: Activation, tiles: Sequence[Sigmas], keep: Sequence[Keep], q0: float, together: Together) -> None:
-    """Activations with value jumps have no table: closed forms in one go, others point by point."""
+    """Activations with value jumps have no table: closed forms all at once, others point by point."""
 
     def one(axes: Sigmas, keep: Keep) -> None:
         w, b = axes.at(np.arange(axes.w.size * axes.b.size))
@@ -132,9 +132,9 @@ def _by_solver(phi: Activation, tiles: Sequence[Sigmas], keep: Sequence[Keep], q
 def _by_table(
     table: Table, size: int, tiles: Sequence[Sigmas], keep: Sequence[Keep], q0: float, together: Together
 ) -> None:
-    """What one input decides at all points, then the pair panels that these need, then c* piece by piece.
+    """The variance half at all points, then the pair panels that these need, then c* piece by piece.
 
-    `size` is that of the whole grid: one that is large is likely to be asked for again, over a slightly wider range.
+    `size` is that of the whole grid: one that is large is likely to be computed again, over a slightly wider range.
     """
 
     def finish(half: _Half, axes: Sigmas, keep: Keep) -> None:
@@ -154,9 +154,9 @@ def _by_table(
 
 
 class _Half(NamedTuple):
-    """What one input decides at the points of a tile, but for a few that are left to be solved `singly`.
+    """The variance half at the points of a tile, except for a few that are left to be solved `singly`.
 
-    chaotic : the places of chaotic points; panels : those of the table that their pairs are in
+    chaotic : the indices of chaotic points; panels : the table's panels that contain their pairs
     """
 
     points: Points
@@ -166,7 +166,7 @@ class _Half(NamedTuple):
 
 
 def _one_input(table: Table, axes: Sigmas, q0: float) -> _Half:
-    """The half of every fixed point that one input decides."""
+    """The variance half of every fixed point."""
     (found, y, r), hard = points(table, axes.w, axes.b, q0)
     (these,) = np.nonzero(hard)
     if these.size:
@@ -201,7 +201,7 @@ def _with_pairs(table: Table, half: _Half, axes: Sigmas, q0: float) -> FixedPoin
 
 
 def _solved_singly(known: FixedPoint, phi: Activation, axes: Sigmas, these: np.ndarray, q0: float) -> FixedPoint:
-    """The grid's points with these replaced by what `fixed_point` says, which compiles nothing."""
+    """The grid's points with these replaced by `fixed_point`'s, which compiles nothing."""
     known = jax.tree.map(lambda a: _padded(a) if np.ndim(a) == 2 else np.array(a), known)
     for i, w, b in zip(these, *axes.at(these), strict=True):
         point = fixed_point(_block(phi, w, b), q0)
@@ -214,7 +214,7 @@ def _padded(roots: np.ndarray) -> np.ndarray:
     return np.pad(roots, ((0, 0), (0, MOST_ROOTS - roots.shape[1])), constant_values=np.nan)
 
 
-# Compiled for every shape of tile; a small one is sooner done by NumPy.
+# Compiled for every shape of tile; NumPy is faster for a small one.
 _assemble, _assemble_small = jax.jit(assemble), evaluated(assemble)
 
 
