@@ -156,12 +156,14 @@ def _points(cross: Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, a
     everywhere = bool(found.all())
     # One fixed point each, and reached: they are in the points' own order.
     one_each = everywhere and reached.size == cross.point.size
+    places = np.flatnonzero(found)
+    entries = reached[places]
 
     def pick(values: Any, at_rest: Any, otherwise: Any) -> Any:
         if everywhere:
-            return values.copy() if one_each else values[reached]
+            return values.copy() if one_each else values[entries]
         picked = np.where(rests, at_rest, otherwise).astype(values.dtype)
-        picked[found] = values[reached[found]]
+        picked[places] = values[entries]
         return picked
 
     every: Any = [of[:, None] for of in (at.q, at.chi_q)] if one_each else _every(cross, at, found.size)
