@@ -1,8 +1,6 @@
-"""Leaves by path, blocks as JSON; and what the documentation of blocks does."""
+"""Leaves by path, and blocks as JSON."""
 
 import json
-import re
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,7 +10,6 @@ import meanfield as mf
 from meanfield.blocks.architectures import ARCHITECTURES
 from meanfield.errors import InputError
 
-DOCS = Path(__file__).parents[2] / "docs"
 DEEP = mf.Residual(mf.MLP("leaky_relu", 1.2, 0.1), scale=0.5) >> mf.Dropout(0.1) >> mf.Conv([0.2, 0.8], 1.4)
 
 
@@ -64,15 +61,3 @@ def test_json_that_is_no_block():
     with pytest.raises(InputError, match="callable"):
         mf.to_json(mf.MLP(lambda x: 2 * x, 1.0))
     assert json.loads(mf.to_json(mf.Dense(1.0)))["sigma_w"] == 1.0
-
-
-@pytest.mark.parametrize("page", ["blocks.md"])
-def test_the_documentation_runs(page, capsys):
-    snippets = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
-    space = {"__name__": "docs"}
-    for snippet in snippets:
-        exec(snippet, space)
-    assert len(snippets) >= 4 and "chi_1" in capsys.readouterr().out
-    # A block of a user's own in ten lines.
-    own = next(s for s in snippets if "class DropConnect" in s)
-    assert len([line for line in own[own.index("@jax") :].splitlines() if line.strip()]) <= 10
