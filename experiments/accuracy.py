@@ -1,4 +1,4 @@
-"""docs/accuracy.md: for each activation the largest error met over the reference table, beside plain Gauss-Hermite's.
+"""docs/accuracy.md: the largest error of each activation over the reference table, beside Gauss-Hermite's.
 
 python experiments/accuracy.py            (a few minutes; --output elsewhere.md to write it elsewhere)
 """
@@ -33,8 +33,8 @@ PAGE = """# Accuracy
 <!-- Written by `python experiments/accuracy.py`; change that, not this. -->
 
 How far the library's numbers are from the {rows} rows of `tests/reference/golden.json`: fixed points of {names}
-activations in every phase, made in binary128 by a code that shares nothing with this one, and checked there
-with ball arithmetic and closed forms. This page is written by
+activations in every phase, computed in binary128 by independent code, and checked with ball arithmetic and
+closed forms. This page is written by
 
     python experiments/accuracy.py
 
@@ -42,24 +42,24 @@ with ball arithmetic and closed forms. This page is written by
 
 ## Moments
 
-Everything rests on E[phi^2] and E[phi'^2] under N(0, q). The largest relative error of both over the rows that
-have a finite q* > 0, each at its own q*, by the library's rule and by the usual one, Gauss-Hermite with {nodes}
-nodes. The true moments are (q* - sigma_b^2) / sigma_w^2 and chi_1 / sigma_w^2 of the table's 24 digits; what is
-nearer to them than the rounding of a binary64 number, 1.1e-16, says so.
+Everything rests on E[phi^2] and E[phi'^2] under N(0, q). The largest relative error of both over the rows with
+a finite q* > 0, each at its own q*, for the library's rule and for the usual one, Gauss-Hermite with {nodes}
+nodes. The true moments are (q* - sigma_b^2) / sigma_w^2 and chi_1 / sigma_w^2 from the table's 24 digits;
+errors below the rounding of a binary64 number, 1.1e-16, are given as such.
 
 {moments}
 
 The composite rule cuts the line at every kink and into panels of 16 Gauss-Legendre nodes that shrink
 geometrically towards the origin, so that it resolves an activation at any variance. Gauss-Hermite's nodes
-spread with sqrt(q) and know nothing of kinks. It is exact for polynomials, and for the moments of one input of
-the ReLU family, step and sign by symmetry (an even number of nodes meets the kink at 0 evenly). It is off by
+spread with sqrt(q) and ignore kinks. That rule is exact for polynomials, and for the moments of one input of
+the ReLU family, step and sign by symmetry (an even number of nodes straddles the kink at 0 evenly). It is off by
 percents for tanh at q = 8, and wrong in the first digit wherever an activation saturates or has kinks that the
 nodes, 0.4 sqrt(q) apart, step over. E[phi'^2] of step and sign is infinite.
 
 ## Fixed points
 
 The largest relative error over the rows whose |1 - chi_1| and |1 - chi_q| both exceed {near:g}; rows nearer to
-criticality are in the next table. A dash: no such number (c* = 1 in every row, or chi_1 infinite).
+criticality are in the next table. A dash: undefined (c* = 1 in every row, or chi_1 infinite).
 {without}
 
 {fixed}
@@ -70,18 +70,18 @@ A number that depends on its input by a factor K is not known better than K time
 double-precision code, since sigma_w itself is rounded. For q* that factor is 1 / |1 - chi_q|: V(q) - q crosses
 zero with slope chi_q - 1, and a rounding of V moves the crossing by that much. For 1 - c*, and for xi = -1 / ln
 chi near chi = 1, it is 1 / |chi_1 - 1|: at a distance of 1e-8 from criticality eight digits are left, and no
-care with the algorithm brings back the others. So the table divides: errors of *all* rows, near-critical ones
-included, in units of 2^-52 (1 + K). A value of a few says that nothing is lost beyond what the inputs' rounding
-takes. Larger ones are conditioning of another kind: chi_q of a saturated activation is a small difference of large
+algorithm recovers the others. So the table gives the errors of *all* rows, near-critical ones included, in units
+of 2^-52 (1 + K). A value of a few means that nothing is lost beyond the rounding of the inputs. Larger ones are
+due to conditioning of another kind: chi_q of a saturated activation is a small difference of large
 terms, and where chi is exponentially small in q (sin, cos) it has q times the relative error of q.
 
 `q_error` is the library's own bound on |q* - exact|, from the quadrature's estimate at q* and the same factor.
-Next to it stands what it was divided by what the error turned out to be (at least the rounding 2^-53 q* of the
-stored number): smallest over the rows, and median. Below 1 the bound would have been broken.
+Beside it is its ratio to the actual error (at least the rounding 2^-53 q* of the stored number): the smallest over
+the rows, and the median. Below 1 the bound would be violated.
 
 {bounds}
 
-Tolerances that the test suite holds every row to: 1e-9 for q*, chi_1 and chi_q, 1e-7 for c*, 1 - c* and xi_c,
+The test suite holds every row to these tolerances: 1e-9 for q*, chi_1 and chi_q, 1e-7 for c*, 1 - c* and xi_c,
 or what conditioning allows. `mf.referee(phi, q)` compares the moments of any other activation with adaptive
 quadrature.
 """

@@ -1,8 +1,8 @@
 """Networks of 100 layers and 256 units on the handwritten digits, trained from each scheme, learning rates swept.
 
 For gelu the stable critical branch trains where lecun, glorot and he stay at chance; for tanh critical(q = 1/depth)
-with orthogonal weights is to be best, lecun next, he and the old 1/(3n) heuristic to fail; for relu he trains and
-lecun does not. `mf.compare_init` says so beforehand; its verdicts are stored beside what was measured.
+with orthogonal weights should be best, lecun next, and he and the old 1/(3n) heuristic should fail; for relu he trains
+and lecun does not. `mf.compare_init` predicts this; its verdicts are stored beside the measurements.
 
     python experiments/initialization_schemes.py            train (resumes), then draw
     python experiments/initialization_schemes.py --draw     draw what is stored
@@ -71,7 +71,7 @@ def stretch(networks, rest, momenta, rates, x, y, *, graph):
 
 @partial(jax.jit, static_argnames="graph")
 def accuracy(networks, rest, x, y, *, graph):
-    """The share of x that each network labels rightly; a network of NaNs labels everything 0."""
+    """The share of x that each network labels correctly; a network of NaNs labels everything 0."""
 
     def one(params):
         return jnp.mean(jnp.argmax(nnx.merge(graph, params, rest)(x), -1) == y)
@@ -102,7 +102,7 @@ def train(phi, rule, data, rates: list[float], steps: int, batch: int) -> dict:
 
 
 def run(path: Path, steps: int, batch: int) -> None:
-    """Train what the file lacks; a scheme is stored as soon as it is done."""
+    """Train the schemes missing from the file; each is stored as soon as it is done."""
     data, stored = load("digits"), json.loads(path.read_text()) if path.exists() else {"results": {}}
     stored |= {
         "setting": dict(depth=DEPTH, width=WIDTH, seeds=SEEDS, rates=RATES, steps=steps, batch=batch, data="digits",

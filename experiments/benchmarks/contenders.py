@@ -1,4 +1,4 @@
-"""Everyone who computes the phase diagram, behind one face: solve(activation, sigma_w, sigma_b) -> seconds, fields.
+"""All contenders behind one interface: solve(activation, sigma_w, sigma_b) -> seconds, fields.
 
 Each is timed on a grid of its own `size` (sigma_w points, sigma_b points): the fast ones on the whole diagram, the
 slow ones on a thinned one that covers the same ranges, and the time is scaled by the number of points.
@@ -39,7 +39,7 @@ FIELDS = ("q_star", "chi_1", "chi_q", "one_minus_c_star", "xi_c")
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to the numbers: what it gives, for which activations, and the grid that it is timed on."""
+    """One contender: its fields, its activations, and the grid on which it is timed."""
 
     name: str
     gives: str
@@ -90,7 +90,7 @@ def _pointwise(solve_point: Callable[[str, float, float], dict[str, float]]) -> 
 
 
 def scipy_way() -> Contender:
-    """The field's own codes: `quad` and `dblquad` on infinite ranges, and iteration of both maps from q = 1, c = 0.5.
+    """As in the papers' codes: `quad` and `dblquad` on infinite ranges, and iteration of both maps from q = 1, c = 0.5.
 
     At most 50 and 300 layers, stopped where a layer changes less than 1e-6; both from published code for tanh.
     """
@@ -174,7 +174,7 @@ class NeuralTangents:
         )  # fmt: skip
         assert self.process.stdin and self.process.stdout
         self.requests, self.answers = self.process.stdin, self.process.stdout
-        self.versions = self._read(f"{worker.name} did not start; make its environment anew, or run it there to see")
+        self.versions = self._read(f"{worker.name} did not start; recreate its environment, or run it there by hand")
 
     def _make(self, folder: Path, python: Path) -> None:
         interpreter = shutil.which("python3.11")
@@ -200,7 +200,7 @@ class NeuralTangents:
         return answer.pop("seconds"), {key: np.array(value) for key, value in answer.items()}
 
     def contenders(self) -> list[Contender]:
-        """Its two routes: the numerical one where its documentation recommends it, for smooth activations."""
+        """Its two routes; the numerical one for smooth activations, as its documentation recommends."""
 
         def on(route: str) -> Solve:
             return lambda *request: self.ask(route, *request)
@@ -221,5 +221,5 @@ class NeuralTangents:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that take part in this process."""
+    """The versions of the packages used in this process."""
     return {name: version(name) for name in ("jax", "jaxlib", "numpy", "scipy", "meanfield-jax")}

@@ -1,17 +1,17 @@
 """A direct solver: 64 fixed Gauss-Hermite nodes, Newton's method, one jitted program for the whole grid.
 
-It stands for what a good user of JAX would write in an afternoon, and it is meant to be fast: float64, derivatives by
+It represents what a good JAX user would write in an afternoon, and it is meant to be fast: float64, derivatives by
 `jax.jvp`, a fixed number of Newton steps, grid points last in memory, chunks that fit the cache.
 
 Two routes to the pair's map C(c) = (sigma_w^2 E[phi(u) phi(v)] + sigma_b^2) / q:
 
 series  the 64 nodes give phi's first 64 Hermite coefficients a_k, one matrix product; then E[phi(u) phi(v)] is
         sum_k a_k^2 c^k (Mehler), and a Newton step costs 64 multiplications. At c = 1 it is the 64-node rule itself.
-tensor  the 64 x 64 product rule at every step, which is the first thing one writes.
+tensor  the 64 x 64 product rule at every step, the obvious first choice.
 
-What it leaves out, and `meanfield` does not: statuses (where q diverges it returns whatever Newton left), error
-estimates, other fixed points than the one that Newton meets, brackets, limits at q = 0, kinks, the difference
-1 - c* to more digits than c* has, and any sign of how wrong 64 nodes are at this q.
+Unlike `meanfield`, it has no statuses (where q diverges it returns the last Newton iterate), error estimates, fixed
+points other than the one that Newton finds, brackets, limits at q = 0, kinks, 1 - c* to more digits than c*, or any
+indication of how wrong 64 nodes are at this q.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from jax import Array, lax
 
 NODES = 64
 Q_STEPS, C_STEPS = 8, 8
-"""Enough for 1e-11 of the 64-node answer at 99% of tanh's points; near the critical line c* would like more."""
+"""Enough for 1e-11 of the 64-node answer at 99% of tanh's points; near the critical line c* needs more."""
 CHUNK = {"series": 2048, "series, one piece": 1 << 30, "tensor": 64}
 """Points at a time. 2048 was the fastest of 512 to 75,000; one piece is what a plain `vmap` over the grid does."""
 

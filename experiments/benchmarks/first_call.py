@@ -39,9 +39,9 @@ import meanfield as mf
 UNIT = "Y"
 """The scenario that measures Y."""
 LIMIT = 1800
-"""Seconds after which a process is given up."""
+"""Seconds after which a process is abandoned."""
 SAME = 1e-4
-"""Relative: a float32 derivative near criticality keeps no more."""
+"""Relative: a float32 derivative near criticality has no more digits."""
 GELU = 1.408, 0.458
 """sigma_w and sigma_b where gelu is chaotic and its q* finite: 13.4. Most of its plane is ordered, or q* diverges."""
 ENTERING = {"gelu": 2.01, "selu": 2.005}
@@ -54,7 +54,7 @@ has 91 in panel 19 and 159 in panel 20.
 
 
 class Row(NamedTuple):
-    """One line of the table: its figures when the target was set (`today`), and what was asked."""
+    """One line of the table: its figure when the target was set (`today`), and the target."""
 
     what: str
     unit: str
@@ -75,7 +75,7 @@ def ys(what: str, today: float, asked: float) -> Row:
 
 
 def halved(what: str, today: float) -> Row:
-    """A row in ms, of which half of what --against measures is asked: `today` was another hour of another machine."""
+    """A row in ms with half of the --against measurement as its target: `today` is from another machine."""
     return Row(what, "ms", f"{today:g}", None)
 
 
@@ -131,12 +131,12 @@ def wall(call: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def xi_c(found: Any) -> Any:
-    """One number that says what a fixed point is."""
+    """One number that identifies a fixed point."""
     return found.xi_c
 
 
 def mean_chi(found: Any) -> Any:
-    """One number that says what a diagram is."""
+    """One number that identifies a diagram."""
     chi = np.asarray(found.chi_1)
     return chi[np.isfinite(chi)].mean()
 
@@ -147,7 +147,7 @@ def clipped(x: jax.Array) -> jax.Array:
 
 
 def depth_scale(sigma_w: Any) -> Any:
-    """What is differentiated."""
+    """The function to differentiate."""
     return mf.fixed_point(mf.MLP("tanh", sigma_w, 0.3)).xi_c
 
 
@@ -220,7 +220,7 @@ def warm() -> Iterator[Measured]:
 
 
 def activation() -> Iterator[Measured]:
-    """Its kinks are looked for."""
+    """Its kinks are found numerically."""
     yield first(lambda: mf.activation(clipped), lambda found: len(found.kinks))
 
 
@@ -276,7 +276,7 @@ class Side(NamedTuple):
     checkout: Path | None = None
 
     def run(self, scenario: str) -> dict[str, Any]:
-        """The numbers of a scenario in a fresh process, and its error's last line where it fails."""
+        """The numbers of a scenario in a fresh process, or the last line of its error."""
         command = [self.python, __file__, "--scenario", scenario]
         try:
             done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=LIMIT)
@@ -329,7 +329,7 @@ def run(names: Sequence[str], sides: Sequence[Side], repeat: int) -> list[dict[s
     runs = []
     for i in range(repeat):
         for name in names:
-            # Neither side is always the one that the other has left a busy machine to.
+            # Alternate, so that neither side always runs second.
             for side in sides if i % 2 == 0 else sides[::-1]:
                 unit = sides[-1].run(UNIT)
                 if unit["error"]:
@@ -340,7 +340,7 @@ def run(names: Sequence[str], sides: Sequence[Side], repeat: int) -> list[dict[s
 
 
 def in_brief(one: dict[str, Any]) -> str:
-    """A line that shows that something happens."""
+    """A progress line."""
     numbers = ", ".join(f"{n['number']:.3g}" for n in one["numbers"])
     return f"{one['scenario']:<20} {one['side']:<7} {numbers} (Y {one['Y']:.2f} s) {one['error'] or ''}"
 

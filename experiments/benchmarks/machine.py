@@ -26,7 +26,7 @@ def in_words(machine: dict[str, Any]) -> str:
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
-    """As JSON that every reader takes: null for NaN, "inf" for infinity."""
+    """As strictly valid JSON: null for NaN, "inf" for infinity."""
     path.write_text(json.dumps(_plain(found), indent=1, allow_nan=False) + "\n")
 
 

@@ -93,7 +93,7 @@ def scipy_rows(names: Iterable[str], points: dict[str, Any]) -> tuple[who.Conten
 
 
 def entrants(args: argparse.Namespace, folder: Path) -> tuple[list[who.Contender], list[str], Any]:
-    """Who takes part, why others do not, and the neural-tangents process."""
+    """The contenders, the reasons why others are missing, and the neural-tangents process."""
     taking = [who.meanfield(), *(who.direct(rule) for rule in who.DIRECT)]
     absent, process = [], None
     try:
@@ -111,7 +111,7 @@ def entrants(args: argparse.Namespace, folder: Path) -> tuple[list[who.Contender
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Everything measured, as what the JSON file holds."""
+    """Everything measured, as stored in the JSON file."""
     here = machine()
     taking, absent, process = entrants(args, folder)
     whole = axes(who.WHOLE)
@@ -138,7 +138,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def set_of(contender: who.Contender, names: Iterable[str]) -> list[str]:
-    """The asked activations that a contender has."""
+    """The requested activations that a contender has."""
     return [name for name in names if name in contender.activations]
 
 

@@ -1,4 +1,4 @@
-"""The benchmark's numbers as one aligned table, with the machine named and the target judged."""
+"""The benchmark's numbers as one aligned table, with the machine and the target."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _golden(golden: dict[str, dict]) -> str:
 
 
 def _target(rows: list[dict]) -> str:
-    """Our time as a share of the direct solver's, where a third is asked for."""
+    """Our time as a share of the direct solver's; the target is a third."""
     lines = ["meanfield's time over the direct solver's (64 nodes, in chunks), at most 0.33 asked:"]
     micro = {(r["activation"], r["contender"]): r["microseconds_a_point"] for r in rows}
     for (name, contender), ours in micro.items():
