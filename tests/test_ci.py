@@ -1,4 +1,4 @@
-"""The count of type errors is held: a stand-in for pyright says how many it found."""
+"""The number of type errors may not grow: tested with a stand-in for pyright that reports a count."""
 
 from __future__ import annotations
 

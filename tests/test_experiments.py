@@ -1,4 +1,4 @@
-"""Every script of experiments/ says what it draws and by which command."""
+"""Every script of experiments/ documents its figure and its command."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The rules of the house: which way imports point, what `import meanfield` costs, and how code and tests are laid out.
+"""The rules of the house: the direction of imports, the cost of `import meanfield`, and the layout of code and tests.
 
-Each rule is a function that says what is wrong; each is shown to find something, since one that looks in the wrong
+Each rule is a function that returns violations, and each is shown to find one, since a rule that looks in the wrong
 place passes forever.
 """
 
@@ -23,7 +23,7 @@ from meanfield.interface.names import FLAT, ROOMS
 HOUSE = Path(meanfield.__file__).parent
 TESTS = Path(__file__).parent
 FILES = sorted(HOUSE.rglob("*.py"))
-# A result's own picture is drawn by a room further down; the import is inside the method, so nothing is loaded before.
+# A result is drawn by a room further down; the import is inside the method, so nothing is loaded before.
 MAY_REACH_DOWN = {"plot": "plots"}
 LARGEST_ROOM = 0.15
 DRAWERS = {"utils", "util", "helpers", "helper", "misc", "common", "tools", "core", "base", "lib", "shared", "support"}

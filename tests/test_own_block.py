@@ -1,4 +1,4 @@
-"""A block of one's own, in a file of a user's, goes everywhere that a shipped one goes."""
+"""A user's own block, in a user's file, works everywhere that a shipped one works."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_phase_diagram_over_two_leaves():
 def test_trajectory():
     path = mf.trajectory(OWN, 3, q0=(1.0, 1.0), c0=1.0)
     np.testing.assert_allclose(path.q1, 0.9 ** np.arange(4), rtol=1e-9)
-    assert path.c[1] == pytest.approx(0.8)  # two equal inputs lose different weights
+    assert path.c[1] == pytest.approx(0.8)  # two identical inputs lose different weights
 
 
 def test_network():

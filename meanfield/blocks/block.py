@@ -126,7 +126,6 @@ class Activate(Pointwise):
         return on_sphere(self.phi, kernel) if kernel.batch_size_on_sphere else super().__call__(kernel)
 
     def pair(self, kernel: Kernel) -> Kernel:
-        """`Pointwise.pair`."""
         first = moments(self.phi, kernel.q1)
         known = {"error": first.error, "m1": first.mean, "gaussian": False}
         if kernel.gap is None or kernel.infinitesimal:

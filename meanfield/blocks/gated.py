@@ -31,7 +31,6 @@ class GLU(Pointwise):
         object.__setattr__(self, "phi", as_activation(self.phi))
 
     def pair(self, kernel: Kernel) -> Kernel:
-        """`Pointwise.pair`."""
         gate = Activate(self.phi).pair(kernel)
         gap, length = None, kernel.length
         if kernel.gap is not None:

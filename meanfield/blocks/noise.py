@@ -39,7 +39,6 @@ class Dropout(Block):
     per_input_noise: ClassVar[bool] = True
 
     def check(self) -> None:
-        """`Block.check`."""
         drop_rate("rate", self.rate)
 
     def __call__(self, kernel: Kernel) -> Kernel:
@@ -64,7 +63,6 @@ class Noise(Block):
     per_input_noise: ClassVar[bool] = True
 
     def check(self) -> None:
-        """`Block.check`."""
         sigma("multiplicative", self.multiplicative)
         sigma("additive", self.additive)
 
@@ -93,7 +91,6 @@ class NReLU(Pointwise):
     per_input_noise: ClassVar[bool] = True
 
     def pair(self, kernel: Kernel) -> Kernel:
-        """`Pointwise.pair`."""
         smooth = Activation(_mean, name="nrelu")
         after = Activate(smooth).pair(kernel)
         n1 = _expected(_variance, kernel.q1)

@@ -80,7 +80,6 @@ class BatchNorm(Block):
     couples_members: ClassVar[bool] = True
 
     def check(self) -> None:
-        """`Block.check`."""
         if self.batch_size is not None:
             whole("batch_size", self.batch_size, least=4)  # below, gradient growth is infinite
 
@@ -122,7 +121,6 @@ class WeightStandardized(Block):
     independent_weights: ClassVar[bool] = True
 
     def check(self) -> None:
-        """`Block.check`."""
         sigma("gain", self.gain)
         sigma("sigma_b", self.sigma_b)
 

@@ -1,4 +1,4 @@
-"""The table of schemes: what it foretells, and what networks then do."""
+"""The table of schemes: its predictions, and what networks do."""
 
 from __future__ import annotations
 

@@ -29,11 +29,11 @@ def tanh():
 
 @pytest.mark.slow
 def test_deep_smooth_networks_start_at_one_over_depth(tanh):
-    # theory.md section 3.3: tanh at q* = 1/100.
+    # tanh at q* = 1/100.
     assert tanh.sigma_w**2 == pytest.approx(1.019711, abs=6e-7)
     assert tanh.sigma_b**2 == pytest.approx(1.25800e-6, rel=1e-5)
     assert (tanh.status, tanh.q_star, tanh.xi_c) == ("critical", 0.01, np.inf)
-    # 8 q^2 (1 - 10 q + ...) L (section 3.2): the ratio to 8 q^2 is 0.9092 at q = 0.01.
+    # 8 q^2 (1 - 10 q + ...) L: the ratio to 8 q^2 is 0.9092 at q = 0.01.
     assert tanh.jacobian_spread == pytest.approx(100 * 0.9092 * 8e-4, rel=1e-4)
     rule = tanh.initializer
     assert (rule.sigma_w, rule.rescaled) == (tanh.sigma_w, True)
@@ -51,7 +51,7 @@ def test_the_range_keeps_six_depth_scales(tanh):
 def test_relu_is_hes_and_says_how_wide():
     found = mf.recommend("relu", depth=30)
     assert (found.sigma_w, found.sigma_b) == (pytest.approx(2**0.5), 0.0)
-    # Squared gradients of width n: (1 + 5/n)^30 - 1 = 1 at n = 5 * 30 / ln 2; spread 2 L for Gaussian ReLU (3.2).
+    # Squared gradients of width n: (1 + 5/n)^30 - 1 = 1 at n = 5 * 30 / ln 2; spread 2 L for Gaussian ReLU.
     assert found.width == np.ceil(150 / np.log(2)) and found.jacobian_spread == pytest.approx(60)
     # 44.41 / l^2 reaches e^-6 / 2 there.
     assert found.depth_limit == pytest.approx((44.4132 * 2 * np.exp(6)) ** 0.5, rel=1e-4)
@@ -97,7 +97,7 @@ def test_kinds_of_points(name, kind):
 def test_residual_branches_stay_bounded():
     found = mf.recommend("tanh", depth=400, architecture="residual")
     assert found.branch_scale == pytest.approx(0.05)
-    # chi = 1 + alpha^2 sigma_w^2 E[phi'^2], and E[phi'^2] falls along the layers: less than e^1.1778 (section 6).
+    # chi = 1 + alpha^2 sigma_w^2 E[phi'^2], and E[phi'^2] falls along the layers: less than e^1.1778.
     assert 0.3 < found.log_gradient < 0.464403 / 0.394294
 
 

@@ -1,4 +1,4 @@
-"""What every block has in common: traits, composition, and that a shipped one is public."""
+"""What all blocks share: traits, composition, and that shipped ones are public."""
 
 from __future__ import annotations
 

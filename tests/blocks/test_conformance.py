@@ -1,4 +1,4 @@
-"""Every block against its definition: one conformance test for all, and each block's own numbers."""
+"""Every block against its definition: one conformance test for all, and numbers for each block."""
 
 from dataclasses import replace
 
@@ -53,7 +53,7 @@ def double():
         yield
 
 
-# Each compiles three programs; what two blocks share is looked at once.
+# Each compiles three programs; what two blocks share is tested once.
 QUICK = ("relu", "residual", "dropout", "glu", "batch norm")
 SLOW = [pytest.param(n, marks=pytest.mark.slow) if n not in QUICK else n for n in [*BLOCKS, *BATCHES]]
 
@@ -89,7 +89,7 @@ def test_a_germ_is_the_derivative_at_gap_0(name):
     pair = block(Kernel.pair(q, 1e-7 * q))
     assert float(after.q1) == pytest.approx(float(pair.q1), rel=1e-14)
     if name in ("dropout", "noise", "nrelu"):
-        # Finite pairs have masks of their own.
+        # Finite pairs have independent masks.
         assert float(pair.gap) > 0.01 and float(after.gap) > 0
     else:
         # ReLU's next order is sqrt(gap).
@@ -170,7 +170,7 @@ def test_noisy_rectifiers_by_monte_carlo():
 
 
 def test_means_over_the_channels_by_monte_carlo():
-    # A channel's means are what normalization, standardized weights and post-activation residuals see.
+    # Channel means matter to normalization, standardized weights and post-activation residuals.
     rng = np.random.default_rng(2)
     x, y = (relu(h) for h in sampled_pairs(1.0, 2.0, 0.5, rng))
     act = mf.Activate("relu")

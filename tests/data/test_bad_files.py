@@ -11,7 +11,7 @@ from meanfield.errors import InputError
 
 
 def refusal(*args) -> str:
-    """The one line with which `load` refuses."""
+    """The one-line error of `load`."""
     with pytest.raises(InputError) as caught:
         load(*args)
     line = str(caught.value)

@@ -1,4 +1,4 @@
-"""Every layout that is understood, in every place that is looked at, gives the same standardized arrays."""
+"""Every supported layout, in every supported place, gives the same standardized arrays."""
 
 import numpy as np
 import pytest

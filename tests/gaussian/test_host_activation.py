@@ -1,4 +1,4 @@
-"""What NumPy answers for one activation against the traced quadrature, the reference, and against differences."""
+"""NumPy's moments of one activation against the traced quadrature, the reference, and against differences."""
 
 import jax
 import jax.numpy as jnp

@@ -32,7 +32,7 @@ Q = np.array([1e-10, 1e-3, 0.3, 4.0, 250.0, 1e6])
 def test_quadrature_is_the_closed_form(name):
     exact = jax.vmap(partial(moments, mf.activation(name)))(Q)
     summed = jax.jit(jax.vmap(partial(moments, without_closed_forms(name))))(Q)
-    tolerance = 1e-7 if name == "erf" else 1e-12  # XLA's own erf is right to 3e-8 only, relative to itself, near 0
+    tolerance = 1e-7 if name == "erf" else 1e-12  # XLA's own erf is accurate only to 3e-8 relative near 0
     # The mean of an odd function is 0 to the rounding of its own size.
     np.testing.assert_array_less(
         abs(summed.mean - exact.mean), 1e-12 * abs(exact.mean) + 1e-15 * exact.second**0.5 + 1e-300
@@ -111,7 +111,7 @@ def test_moments_at_the_ends_of_the_range():
     assert float(elu.mean[1] / elu.mean[0]) == pytest.approx(1, abs=2e-4)
     step = moments(without_closed_forms("step"), jnp.float64(1e-40))
     assert float(step.second) == pytest.approx(0.5)
-    # Past the nodes nothing is made up.
+    # Beyond the nodes the result is NaN.
     assert jnp.isnan(moments(mf.activation("gelu"), jnp.float64(1e20)).second)
 
 

@@ -1,4 +1,4 @@
-"""What a user may type as an activation, and what is found out about it."""
+"""Activations as users type them, and the kinks found in them."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The adaptive second opinion: it agrees with our rules where they are right, and is seen to disagree where not."""
+"""The adaptive second opinion: it agrees with our rules where they are right, and disagrees where they are not."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def test_every_named_activation_agrees_to_the_claimed_errors(name):
     for q in (0.01, 1.0, 30.0):
         found = mf.referee(name, q)
         assert found.agree.all(), f"{name} at q = {q}\n{found}"
-        # Both claims are worth something: nine digits of what is not 0 by symmetry.
+        # Both error bounds are meaningful: nine digits of every number that is not 0 by symmetry.
         size = np.sqrt(found.ours[1]) if found.ours[1] > 0 else 1.0
         assert np.all(found.errors <= 1e-9 * np.maximum(abs(found.ours), size)), f"{name} at q = {q}\n{found}"
 

@@ -1,4 +1,4 @@
-"""The deficit of a pair's slopes by other routes: closed forms, Price's theorem, differences of moments."""
+"""The deficit of a pair's slopes against closed forms, Price's theorem and differences of moments."""
 
 import jax
 import numpy as np

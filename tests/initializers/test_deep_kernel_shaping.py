@@ -24,7 +24,7 @@ def subnet(r, x0, groups=(3, 4, 23, 3), shortcut=0.6):
     return max(r(x), block(x0))
 
 
-# (gamma_i, delta_i, delta_o, gamma_o) of the published tests (theory.md section 3.9); DKS relu re-solved exactly there.
+# (gamma_i, delta_i, delta_o, gamma_o) of the published tests; DKS relu was solved again exactly.
 GOLDEN = {
     ("dks", "softplus"): (0.18761008, 0.40688063, -0.92134662, 8.87867254),
     ("dks", "tanh"): (0.07461073, 0.55669152, -0.50343788, 18.00263596),

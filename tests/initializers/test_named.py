@@ -1,4 +1,4 @@
-"""Named schemes as drop-ins: what they draw on every shape, and the theory point that they say they realize."""
+"""Named schemes as drop-ins: their draws on every shape, and the theory point that they claim to realize."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_flax_takes_them():
     nnx.MultiHeadAttention(4, 32, kernel_init=rule, bias_init=rule, rngs=nnx.Rngs(0))
 
 
-# theory.md section 6: gamma = Var[phi]^(-1/2), E[phi^2]^(-1/2), E[phi'^2] at q = 1, six decimals.
+# gamma = Var[phi]^(-1/2), E[phi^2]^(-1/2), E[phi'^2] at q = 1, six decimals.
 TABLE = {
     "relu": (1.712859, 1.414214, 0.5),
     "gelu": (1.700926, 1.533530, 0.455851),
@@ -211,7 +211,7 @@ def test_he_keeps_and_glorot_halves():
 
 @pytest.mark.slow
 def test_he_keeps_q_on_networks():
-    # theory.md section 3.10: one net's last-layer variance scatters by sqrt((1 + 2/n)(1 + 5/n)^L - 1).
+    # The last-layer variance of one network has the relative deviation sqrt((1 + 2/n)(1 + 5/n)^L - 1).
     width, depth, seeds = 400, 30, 60
     nets = mf.measure(
         lambda rngs: mf.networks.MLP(he.block("relu"), depth=depth, width=width, d_in=64, rngs=rngs, kernel_init=he),

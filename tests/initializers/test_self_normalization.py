@@ -1,4 +1,4 @@
-"""SELU's constants, and the same for any activation."""
+"""SELU's constants, and their analogues for any activation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import meanfield as mf
 from meanfield.errors import InputError
 from meanfield.initializers import self_normalizing
 
-# Klambauer et al. 2017, solved to 30 digits (theory.md section 2.10).
+# Klambauer et al. 2017, solved to 30 digits.
 LAMBDA, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
 

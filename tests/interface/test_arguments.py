@@ -1,4 +1,4 @@
-"""Every check of an argument: what it lets through, and its words where it does not."""
+"""Every check of an argument: what it accepts, and its message otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NumPy carries out what JAX traces: every operation against jax.jit, in float64 and in float32."""
+"""NumPy evaluates what JAX traces: every operation against jax.jit, in float64 and in float32."""
 
 import jax
 import jax.numpy as jnp

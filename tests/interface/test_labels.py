@@ -1,4 +1,4 @@
-"""Labels: members, words, comparisons, and what an array of them costs."""
+"""Labels: members, words, comparisons, and the cost of an array of them."""
 
 import time
 
@@ -50,7 +50,7 @@ def test_many_labels_become_words_at_once():
     phases = Phase(np.full((300, 250), Phase.CHAOTIC.code))
     began = time.process_time()
     words = np.asarray(phases)
-    # 0.22 s where every label is an object of its own.
+    # 0.22 s if every label were an object.
     assert time.process_time() - began < 0.05
     assert words.shape == (300, 250) and (words == "chaotic").all()
 

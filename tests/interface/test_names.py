@@ -1,4 +1,4 @@
-"""The table of public names: complete, and true to what the first version called things."""
+"""The table of public names: complete, and compatible with the names of the first version."""
 
 from __future__ import annotations
 

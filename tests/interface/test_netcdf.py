@@ -1,4 +1,4 @@
-"""Files that are not there, or not what they should be; labels and truths as NetCDF has them."""
+"""Missing and malformed files; labels and booleans in NetCDF."""
 
 import numpy as np
 import pytest

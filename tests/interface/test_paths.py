@@ -1,4 +1,4 @@
-"""Output paths are judged before anything is computed."""
+"""Output paths are checked before anything is computed."""
 
 import os
 from pathlib import Path

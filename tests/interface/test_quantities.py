@@ -1,4 +1,4 @@
-"""The one table of names, units and symbols has every field, and is what figures and files say."""
+"""The one table of names, units and symbols has every field, and figures and files use it."""
 
 from dataclasses import fields
 

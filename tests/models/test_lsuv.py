@@ -1,4 +1,4 @@
-"""What LSUV cannot scale is told; what it can is in `test_reinitialize`, on somebody else's models."""
+"""LSUV reports layers that it cannot scale; those that it can are in `test_reinitialize`, on users' models."""
 
 from __future__ import annotations
 

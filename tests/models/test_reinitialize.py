@@ -1,4 +1,4 @@
-"""Somebody else's models, reinitialized and put at unit variance without edits."""
+"""Users' models, reinitialized and brought to unit variance without edits."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_deep_conv_net_of_somebody_else(each):
     assert report.layers[-1] == "flag" and report.passes <= 2 * each + 8
     np.testing.assert_allclose(report.variance, 1, atol=report.tolerance)
     assert report.converged.all() and (report.attempts >= 1).all() and abs(report.before[-1] - 1) > 0.1
-    # Measured again, from outside.
+    # Measured again, independently.
     assert float(jnp.var(ready.gate(x))) == pytest.approx(1, abs=0.01)
     assert float(jnp.var(ready(x))) == pytest.approx(1, abs=0.01)
     assert "wrapper" not in nnx.Conv.__call__.__qualname__

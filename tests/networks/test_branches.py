@@ -1,4 +1,4 @@
-"""Residual branches that start as nothing."""
+"""Residual branches that start at zero."""
 
 from __future__ import annotations
 

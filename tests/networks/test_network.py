@@ -27,7 +27,7 @@ BLOCKS = {
     "rms norm": mf.Activate("relu") >> mf.RMSNorm(1.2) >> DENSE,
     "weight standardized": mf.Activate("relu") >> mf.WeightStandardized(1.5, 0.2),
     "convolution": mf.Activate("erf") >> mf.Conv([0.5, 0.3, 0.2], 1.5, 0.2),
-    "glu": mf.Dense(1.0, 0.3) >> mf.GLU("silu") >> mf.Dense(1.0, 0.5),  # larger ones explode, and scatter too far
+    "glu": mf.Dense(1.0, 0.3) >> mf.GLU("silu") >> mf.Dense(1.0, 0.5),  # larger ones explode and vary too much
 }
 DEPTH, C0, D_IN = 3, 0.6, 64
 
@@ -39,11 +39,11 @@ def pair(key):
 
 
 def measured(block, width, key):
-    """(q1, q2, q12) behind DEPTH blocks, and the factor of a gradient over them, of one network."""
+    """(q1, q2, q12) after DEPTH blocks, and the factor of a gradient over them, of one network."""
     draw, inputs, noise, cotangent = jax.random.split(key, 4)
     net = Network(block, depth=DEPTH, width=width, d_in=D_IN, rngs=nnx.Rngs(params=draw, noise=noise))
     x = pair(inputs)
-    # Inputs that do not vary over positions: neither do the outputs.
+    # Inputs that do not vary over positions give outputs that do not.
     x = jnp.repeat(x[:, None], 3, 1) if "Convolution" in repr(block) else x
 
     def rows(shift):
@@ -90,7 +90,7 @@ def test_a_network_of_width_512_agrees(name):
 def test_a_network_of_width_2000_agrees(name):
     distance, allowed, theory = compare(BLOCKS[name], 2000, 24)
     assert np.all(distance < allowed), (distance / allowed, theory)
-    # A theory 25% off is refused.
+    # A theory 25% off is rejected.
     assert np.any(0.25 * np.abs(theory) > distance + allowed)
 
 

@@ -1,4 +1,4 @@
-"""Weight-standardized layers, residual branches that start as nothing, and muP."""
+"""Weight-standardized layers."""
 
 from __future__ import annotations
 

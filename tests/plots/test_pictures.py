@@ -1,4 +1,4 @@
-"""Pictures of made-up results: what is drawn where, in which colour."""
+"""Figures of made-up results: positions and colours."""
 
 from pathlib import Path
 from types import SimpleNamespace as Result

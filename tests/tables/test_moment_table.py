@@ -1,4 +1,4 @@
-"""Panels of a table: when they are filled, and that nothing else depends on it."""
+"""Panels of a table: when they are filled, and that the results do not depend on it."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a block asks its activations for, as an output: through chains, branches, loops, vmap and scan."""
+"""The variances that a block visits, as an output: through chains, branches, loops, vmap and scan."""
 
 from dataclasses import dataclass
 
@@ -69,7 +69,7 @@ def test_an_activation_that_nothing_asks_has_an_empty_range():
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Looped(mf.Block):
-    """A block with a loop of its own, which nobody can look into."""
+    """A block with its own loop, whose visits cannot be recorded."""
 
     block: mf.Block
 

@@ -1,7 +1,7 @@
-"""What the theory says of residual, noisy, normalized, convolutional and attention networks: the papers' numbers.
+"""The theory of residual, noisy, normalized, convolutional and attention networks: the papers' numbers.
 
 Numbers without a formula beside them were derived independently of this code, by kink-split Gauss-Legendre rules and
-simulation; each is checked here against what the definition gives.
+simulation; each is checked here against its definition.
 """
 
 import jax
@@ -157,7 +157,7 @@ def test_dropout_bounds_the_depth_scale_of_tanh(rate, w_var, xi_c, c_star):
     assert top.xi_c == pytest.approx(xi_c, abs=6e-4) and top.c_star == pytest.approx(c_star, abs=6e-4)
     for aside in (0.9, 1.1):
         assert at(aside * w_var).xi_c < top.xi_c and at(aside * w_var).c_star < 1
-    # Ordered or chaotic, equal inputs leave apart.
+    # Ordered or chaotic, identical inputs are separated.
     assert at(1.0).c_star < 1 - rate / 2 and str(at(1.0).phase) == "ordered"
 
 

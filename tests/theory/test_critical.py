@@ -1,4 +1,4 @@
-"""Critical points of eoc.json found from each of the three numbers, and the gaps that are to be told."""
+"""Critical points of eoc.json found from each of the three numbers, and activations without one."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def test_gaps(name, given, status, stable):
 
 def test_the_logistic_line_starts_at_its_corner():
     found = mf.critical("sigmoid", sigma_b=0.0)
-    # theory.md section 1.7.
+    # The logistic line begins at sigma_w = 10.149 (docs/theory.md, under what is often mis-stated).
     assert found.sigma_w == pytest.approx(10.1493, abs=5e-5) and found.q_star == pytest.approx(45.6243, abs=5e-5)
 
 
 def test_the_half_stable_points():
-    # theory.md section 3.10: C_W, K* of SWISH and GELU, where both susceptibilities are 1.
+    # C_W, K* of SWISH and GELU where both susceptibilities are 1 (Roberts, Yaida & Hanin 2022).
     for name, w_var, q in (("silu", 1.988004678, 14.320173618), ("gelu", 1.983058257, 3.561552813)):
         found = mf.critical(name, q=q)
         assert found.sigma_w**2 == pytest.approx(w_var, rel=1e-9) and found.chi_q == pytest.approx(1, abs=1e-8)

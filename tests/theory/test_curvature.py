@@ -63,7 +63,7 @@ def test_the_relu_family(name):
 
 
 def three_halves_of(block, q):
-    """k from the correlation map itself at two small e; the term in e^2 is extrapolated away."""
+    """k from the correlation map itself at two small e; the term in e^2 is eliminated by extrapolation."""
     slope = float(mf.curvature(block, q=q).slope)
     e = np.array([4e-4, 1e-4])
     k = (np.asarray(mf.correlation_map(block, 1 - e, q=q)) - 1 + slope * e) / e**1.5

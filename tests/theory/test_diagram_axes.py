@@ -1,4 +1,4 @@
-"""Which leaves are the axes of a diagram, and which of its two ways it goes."""
+"""Which leaves are the axes of a diagram, and which of the two strategies computes it."""
 
 import numpy as np
 import pytest

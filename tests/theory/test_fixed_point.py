@@ -1,4 +1,4 @@
-"""Fixed points: what their definition says, statuses, derivatives, transformations, bad input."""
+"""Fixed points: their definition, statuses, derivatives, transformations, bad input."""
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ def test_what_q0_reaches():
 
 @pytest.mark.parametrize("place", [4.5, *(pytest.param(place, marks=pytest.mark.slow) for place in (3.0, 5.0))])
 def test_a_bump_that_no_input_reaches(place):
-    # Seen by nothing at q = 0.09; somewhere above, only its foot is.
+    # Invisible at q = 0.09; somewhat above, only its foot is visible.
     point = mf.fixed_point(mf.MLP(mf.Activation(lambda x: jnp.exp(-((10 * (x - place)) ** 2)), name="bump"), 1.5, 0.3))
     assert (str(point.status), str(point.phase)) == ("converged", "ordered")
     assert point.q_star == pytest.approx(0.09, rel=1e-12) and point.chi_1 < 1e-15

@@ -1,7 +1,7 @@
 """Float32 inside the user's jit: the rows of golden.json rounded to float32, against float64 at the rounded inputs.
 
-A number may be wrong by 1e-4, or by 8 roundings of an input amplified by its distance from criticality. What float64
-knows may not be NaN, and away from criticality the status is the same.
+A number may be wrong by 1e-4, or by 8 roundings of an input amplified by its distance from criticality. A number in
+float64 may not be NaN, and away from criticality the status is the same.
 """
 
 import json
@@ -51,7 +51,7 @@ def same(found, expected, tolerance, floor=TINY):
 
 
 def wrong_fields(found, exact):
-    """Names of the fields of a float32 point that are further from the float64 one than they may be."""
+    """Names of the fields of a float32 point that differ from the float64 one by more than allowed."""
     if str(found.status) != str(exact.status):
         return ["status"] if min(gaps(exact)) > 1e-3 else []
     fields = [field for field in OF_Q + OF_C if not underflows(exact, field)]

@@ -1,7 +1,7 @@
 """Every row of the reference tables: fixed points (golden.json) and critical points (eoc.json).
 
-The tables were made in binary128 by a kink-split Gauss-Legendre code, and checked with Arb and closed forms; they say
-so themselves. `marginal` rows are decided by the last bit of sigma_w^2: there `scale_invariant` is the right answer.
+The tables were computed in binary128 by a kink-split Gauss-Legendre code, and checked with Arb and closed forms, as
+recorded in them. `marginal` rows are decided by the last bit of sigma_w^2: there `scale_invariant` is the right answer.
 """
 
 import json
@@ -26,7 +26,7 @@ def number(text):
 
 
 def conditioning(row):
-    """What an input rounded to binary64 does to q*, and to what depends on the distance from criticality."""
+    """The effect of rounding the inputs to binary64 on q*, and on quantities near criticality."""
     distances = abs(1 - number(row["chi_q"])), abs(number(row["chi_1_minus_1"]))
     return tuple(math.inf if distance == 0 else 8 * EPS / distance for distance in distances)
 
@@ -88,7 +88,7 @@ def test_golden(name):
         if len(every) != len(found) or not np.allclose(found, every, rtol=min(1.0, max(1e-6, conditioning(row)[0]))):
             wrong.append((*here, "all_q", found, every))
         error, q_star = abs(float(point.q_star) - number(row["q_star"])), number(row["q_star"])
-        # The bound is honest, and not a thousand times what a double can hope for.
+        # The bound is honest, and not a thousand times what double precision allows.
         if error > point.q_error + 2 * EPS * q_star:
             wrong.append((*here, "q_error below the error", float(point.q_error), error))
         if q_star > 0 and point.q_error > 1e3 * (error + q_star * conditioning(row)[0] / 8 + EPS * q_star):

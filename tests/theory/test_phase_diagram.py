@@ -1,4 +1,4 @@
-"""Grids against single points; the line; what is kept; large grids and many devices."""
+"""Grids against single points; the critical line; files; large grids and many devices."""
 
 import dataclasses
 import os

@@ -35,7 +35,7 @@ def test_a_cell_is_the_network_of_its_own_coordinates():
     assert not np.allclose(kernels[0] * 2.0 / 1.5, kernels[1]) and not np.allclose(kernels[1], kernels[2])
     params, _ = jax.random.split(cell_key(0, 5, (2.0,), 1))
     network = MLP(mf.MLP("tanh", 2.0, 0.3), depth=4, width=32, d_in=64, d_out=10, rngs=nnx.Rngs(params=params))
-    # One program rounds otherwise than one operation after the other.
+    # A fused program rounds differently from single operations.
     np.testing.assert_allclose(network.kernel[...], kernels[2], rtol=1e-6)
 
 

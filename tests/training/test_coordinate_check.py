@@ -1,4 +1,4 @@
-"""The coordinate check of muP, and what it calls a layer."""
+"""The coordinate check of muP, and its layers."""
 
 from __future__ import annotations
 

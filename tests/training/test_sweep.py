@@ -1,4 +1,4 @@
-"""The configuration: what it accepts, its manifest, its cost."""
+"""The configuration of a sweep: accepted values, its manifest, its cost."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Small sweeps from end to end: numbers, resuming, interruption, refusal."""
+"""Small sweeps end to end: numbers, resuming, interruption, errors."""
 
 import dataclasses
 import json
