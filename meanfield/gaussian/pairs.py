@@ -360,7 +360,7 @@ def stretched(phi: Any, q: Array, e: Array, rule: Resolution = FINE) -> tuple[Ar
 
     Of E[(phi(u) - phi(v))^2] / 2, of the same of phi', and of E[phi'(u) phi'(v)]. (u, v) are sqrt(q) times what three
     independent normals A, z, z' make of them, so that d/dq E[f] = E[f (A^2 + z^2 + z'^2 - 3)] / 2q, and phi'' is not
-    asked for.
+    needed.
     """
     pair = split(q, q, e)
     nodes, weights = outer_rule(phi.kink_array(q.dtype), phi.scale, pair, True, rule)

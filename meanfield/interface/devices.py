@@ -10,7 +10,7 @@ import numpy as np
 
 
 def over_devices(devices: Sequence[Any]) -> jax.sharding.NamedSharding | None:
-    """Rows of an array, spread evenly over devices; None where there is one."""
+    """A sharding of the rows of an array evenly over devices; None for a single device."""
     if len(devices) == 1:
         return None
     mesh = jax.sharding.Mesh(np.array(devices), ("rows",))

@@ -28,7 +28,7 @@ R = TypeVar("R")
 Program = tuple[Callable[[Sequence[Any]], list], Any]
 
 _MOST = 256
-"""Programs that a function keeps; each shape of its arguments asks for one."""
+"""Programs that a function keeps, one for each shape of its arguments."""
 _INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
           "custom_vjp_call": "call_jaxpr", "remat2": "jaxpr", "checkpoint": "jaxpr", "remat": "jaxpr"}  # fmt: skip
 """Operations that only wrap a program, and the parameter that holds it."""

@@ -1,4 +1,4 @@
-"""Labels stored as integer arrays: how a solve ended, and in which phase it is."""
+"""Labels stored as integer arrays: how a solve ended, and the phase of a network."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Labels:
 
     @property
     def size(self) -> int:
-        """How many labels there are."""
+        """The number of labels."""
         return int(np.prod(self.shape))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What results have in common: a readable repr, in a terminal and in a notebook."""
+"""Base class of results: a readable repr, in a terminal and in a notebook."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _check_network(network: Any, d: int) -> None:
 
 @nnx.jit
 def _moments(network: Any, inputs: Array, key: Array) -> Measurement:
-    """The moments of one network; inputs (2, P, ..., channels), of which positions count like units."""
+    """The moments of one network; inputs (2, P, ..., channels), averaged over positions as over units."""
     pairs = inputs.shape[1]
     rows = network.preactivations(inputs.reshape(2 * pairs, *inputs.shape[2:]))
     h = rows.reshape(*rows.shape[:2], -1)

@@ -65,7 +65,7 @@ def reinitialize(
 def _chosen(layers: list[Layer], where: Callable[[str], bool] | None) -> list[Layer]:
     chosen = [layer for layer in layers if where is None or where(layer.name)]
     if not chosen:
-        raise InputError("model has no weight layer" + (" that `where` chooses" if layers else "") + " to draw anew")
+        raise InputError("model has no weight layer" + (" that `where` chooses" if layers else "") + " to redraw")
     return chosen
 
 

@@ -13,14 +13,14 @@ from ..interface.precision import local_devices
 
 
 class Pending(NamedTuple):
-    """Results on their way, in pieces of one size, of which the first `wanted` rows count."""
+    """Pending results in chunks of one size; only the first `wanted` rows count."""
 
     pieces: list[Any]
     wanted: int
 
 
 def in_chunks(compute: Callable, size: int, *columns: np.ndarray) -> Pending:
-    """compute(*columns) in pieces of one size, so that one program serves every grid; not waited for.
+    """compute(*columns) in chunks of one size, so that one program serves every grid; does not wait for the results.
 
     Where the size is a multiple of the number of devices, the rows of a piece are spread over them.
     """
@@ -43,5 +43,5 @@ def _filled(column: np.ndarray, size: int) -> np.ndarray:
 
 
 def fetch(pending: Pending) -> Any:
-    """What `in_chunks` computes, as writable NumPy arrays."""
+    """The results of `in_chunks`, as writable NumPy arrays."""
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: pending.wanted], *pending.pieces)

@@ -1,9 +1,9 @@
 """Many (sigma_w, sigma_b) at once, from one activation's table: the fast path of phase diagrams.
 
-V(q) = sigma_w^2 M(q) + sigma_b^2 with one M for all points: `crossings` tells where its fixed points are, and Newton's
-method on the table ends the search. Where rounding or the table could hide or feign a crossing, or several meet an M
-that falls, points are told apart and left to the general solver. Pairs follow piece by piece of the pair table: points
-of one piece side by side, two polynomials, in y and in r, give c*.
+V(q) = sigma_w^2 M(q) + sigma_b^2 with one M for all points: `crossings` brackets its fixed points, and Newton's method
+on the table refines them. Points where rounding or the table could hide or fake a crossing, or where M decreases and
+there are several, are left to the general solver. Pairs follow piece by piece of the pair table: points of one piece
+side by side, two polynomials, in y and in r, give c*.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NEWTON, _STEPS = 3, 40
 
 
 class Points(NamedTuple):
-    """Points of the diagram, flattened [sigma_b, sigma_w]: what one input decides, and where its pairs are looked up.
+    """Points of the diagram, flattened [sigma_b, sigma_w]: the variance half, and where to look up the pairs.
 
     y : arcsinh(sqrt(q) / scale) in units of a panel's height; r : see `moment_table`, NaN where chi_1 < 1
     """
@@ -46,7 +46,7 @@ class Points(NamedTuple):
 
 
 def points(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) -> tuple[Points, np.ndarray]:
-    """Every point of the grid by the table, and which of them need the general solver."""
+    """Every point of the grid from the table, and which of them need the general solver."""
     shape = sigma_b.size, sigma_w.size
     w_var, b_var = (np.broadcast_to(a, shape).ravel() for a in (sigma_w**2, sigma_b[:, None] ** 2))
     cross = crossings(table, sigma_w**2, sigma_b**2)
@@ -60,14 +60,14 @@ def points(table: Table, sigma_w: np.ndarray, sigma_b: np.ndarray, q0: float) ->
     hard = cross.doubtful | (stays_down & ~rests) | (np.abs(excess) <= DOUBT * q0)
     hard[cross.point[~at.converged]] = True
     if not table.rising:
-        # d ln M / d ln q >= -1/2 for any activation, so that an only fixed point is reached from everywhere; a V that
+        # d ln M / d ln q >= -1/2 for any activation, so that a unique fixed point is reached from everywhere; a V that
         # falls may jump over one of several.
         hard |= np.bincount(cross.point, minlength=w_var.size) != 1
     return _points(cross, at, reached, rests, w_var * table.slope_at_zero), hard
 
 
 def _reached(cross: Crossings, q: np.ndarray, up: np.ndarray, q0: float) -> np.ndarray:
-    """The crossing that a rising V takes the iteration to, -1 where none: the next above q0 if V(q0) > q0, or below."""
+    """The crossing that iteration of a rising V reaches, -1 if none: the next above q0 if V(q0) > q0, or below."""
     reached = np.full(up.size, -1)
     entries = np.arange(cross.point.size)
     grows = up[cross.point]
@@ -100,13 +100,13 @@ class _Search(NamedTuple):
 def _solve(
     table: MomentTable, unit: tuple, w_var: Array, b_var: Array, step: Array, place: Array, rising: Array
 ) -> _At:
-    """Newton's method from a place inside each interval, with halving where it fails; and what is known at its end."""
+    """Newton's method from a position inside each interval, with bisection as fallback; and the results at its end."""
 
     def variance_and_second(t: Array) -> tuple:
         return jax.jvp(lambda t: table.variance_and_second(t, step), (t,), (jnp.ones_like(t),))
 
     def newton(t: Array) -> tuple[Array, Array, Array]:
-        """The next place, whether this one is below the root, and d ln q / dt here."""
+        """The next position, whether this one is below the root, and d ln q / dt here."""
         (q, second), (stretch, growth) = variance_and_second(t)
         excess, fall = w_var * second + b_var - q, stretch - w_var * growth
         return t + excess / jnp.where(fall == 0, 1.0, fall), (excess > 0) == rising, stretch / q
@@ -116,7 +116,7 @@ def _solve(
         return jnp.abs((t - before) * speed) <= 1e-7
 
     def halve(state: _Search) -> _Search:
-        """Newton's step where it stays in the bracket, half the bracket where not."""
+        """Newton's step if it stays in the bracket, else half the bracket."""
         following, below, speed = newton(state.t)
         lo, hi = jnp.where(below, state.t, state.lo), jnp.where(below, state.hi, state.t)
         t = jnp.where((following >= lo) & (following <= hi), following, (lo + hi) / 2)
@@ -144,14 +144,14 @@ def _solve(
 
 
 def looked_up(unit: tuple, w_var: Array, b_var: Array, q: Array, chi_1: Array, mean: Array) -> tuple[Array, Array]:
-    """y and r of points of which q*, chi_1 and E[phi] there are known; `unit` is the table's."""
+    """y and r of points with known q*, chi_1 and E[phi]; `unit` is the table's."""
     scale, height = unit
     c_zero = (w_var * mean**2 + b_var) / q
     return jnp.arcsinh(jnp.sqrt(q) / scale) / height, jnp.sqrt((chi_1 - 1) / (chi_1 - 1 + c_zero))
 
 
 def _points(cross: Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, at_zero: np.ndarray) -> Points:
-    """From fixed points to points of the diagram, `all_q` as wide as it must be; at_zero is the limit of chi_1 at 0."""
+    """From fixed points to points of the diagram, `all_q` as wide as needed; at_zero is the limit of chi_1 at 0."""
     found = reached >= 0
     everywhere = bool(found.all())
     # One fixed point each, and reached: they are in the points' own order.
@@ -199,12 +199,12 @@ def _every(cross: Crossings, at: _At, points: int) -> np.ndarray:
 
 
 def panels_needed(table: Table, y: np.ndarray) -> set[int]:
-    """The panels of the table that pairs at y are in."""
+    """The table's panels that contain pairs at y."""
     return set(np.flatnonzero(np.bincount(table.floor(y), minlength=1)).tolist())
 
 
 def pairs(table: Table, atlas: Atlas, y: np.ndarray, r: np.ndarray, above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """1 - c* and chi_c of chaotic points (n,), `above` being chi_1 - 1; NaN where the atlas has no panel."""
+    """1 - c* and chi_c of chaotic points (n,) with `above` = chi_1 - 1; NaN if the atlas has no panel there."""
     e, chi_c = np.full((2, y.size), np.nan)
     piece = atlas.piece[table.floor(y), np.minimum((r * FINEST).astype(int), FINEST - 1)]
     known = np.flatnonzero(piece >= 0)
@@ -218,7 +218,7 @@ def pairs(table: Table, atlas: Atlas, y: np.ndarray, r: np.ndarray, above: np.nd
 
 
 def _blocks(piece: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points piece by piece in blocks, the last of a piece filled up with one of its own.
+    """Points grouped by piece into blocks, the last block of a piece padded with one of its points.
 
     The indices of the points, (blocks, BLOCK), and the piece of each block.
     """

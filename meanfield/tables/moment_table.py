@@ -62,9 +62,9 @@ _TOGETHER = 512
 
 
 class Table:
-    """The table of one activation; panels of pairs are computed when they are first asked for.
+    """The table of one activation; panels of pairs are computed on first use.
 
-    Panels are filled by one call at a time, which waits for all of them; what two callers compute twice is the same.
+    Each call fills the panels that it needs and waits for all of them; two callers that compute a panel get the same.
     """
 
     def __init__(self, phi: Activation) -> None:
@@ -123,10 +123,10 @@ class Table:
         return self._atlas.panels
 
     def atlas(self, panels: Iterable[int], margin: int | None = None) -> Atlas:
-        """All panels of c* solved so far, these among them.
+        """All panels of c* solved so far, including these.
 
-        With a margin, where one is missing those between them and so many on either side are solved too: ranges that
-        move a little then cost nothing.
+        With a margin, if one is missing, those in between and that many on either side are solved too, so that ranges
+        that move a little cost nothing.
         """
         wanted = frozenset(panels)
         if not wanted <= self._atlas.panels:

@@ -77,7 +77,7 @@ def mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray, order: int) -
 
 
 class Deficit(NamedTuple):
-    """The deficit of the slope at NODES variances, in units of what it is at c = 0.
+    """The deficit of the slope at NODES variances, in units of its value at c = 0.
 
     local, mean : Chebyshev coefficients (NODES, angles) in v of it and of its mean over gaps from 0, both over v^order
     stretch     : (NODES,) k of each variance's v

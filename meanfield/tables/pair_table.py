@@ -21,7 +21,7 @@ class PairTable(ClosedForms):
     """Moments of pairs of one variance and correlation >= 0 in a range of panels, to 1e-9; NaN outside.
 
     shares : (2, panels, NODES, angles), polynomials in y and v of the deficit of the slope and of its mean over gaps
-    from 0, both over v^order, in units of what they are at c = 0; the first panel is number `first`.
+    from 0, both over v^order, in units of their values at c = 0; the first panel is number `first`.
     """
 
     single: MomentTable

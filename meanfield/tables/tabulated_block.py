@@ -26,7 +26,7 @@ def tables_for(block: Block, visit: Callable[[list[Activation]], np.ndarray | ja
 
     visit(activations) runs the block with these and returns the ranges of `visited`, (..., activations, 2): the
     smallest and largest variance, the leading axes being points and layers. None if a table does not apply: closed
-    forms everywhere, value jumps, variances that polynomials do not resolve, a block with a loop of its own inside.
+    forms everywhere, value jumps, variances that polynomials do not resolve, a block that contains its own loop.
     """
     parts = activations_of(block)
     if all(phi.closed is not None for phi in parts) or any(phi.has_steps for phi in parts):

@@ -29,7 +29,7 @@ def visited(block: Block, compute: Callable[[Block], T]) -> tuple[T, Array]:
     """compute(block), and the smallest and largest variance at which it evaluated each activation.
 
     The ranges are (activations, 2), in the order of the block's pytree, empty (infinite ends) if never evaluated.
-    The activations must have moments of their own (`sampled`), and the block must meet scalar kernels.
+    The activations must carry their own moments (`sampled`), and the kernels must be scalar.
     """
     notes = _Notes(len(activations_of(block)))
     watched = (replace(phi, closed=_Watched(phi.closed, notes, i)) for i, phi in enumerate(activations_of(block)))

@@ -35,7 +35,7 @@ from .fixed_point import FixedPoint, assemble, fixed_point, solve
 CHUNK = 256
 TILE, _COMPILED = 40_000, 10_000
 _FEW, _SEVERAL, _AT_ONCE = 16, 64, 8
-# Up to so many points of a tile that the table does not serve are not worth compiling a solver for.
+# If the table does not serve up to this many points of a tile, compiling a solver for them does not pay.
 _SINGLY = 16
 # The margin is in arcsinh(sqrt(q) / scale): a factor of seven in q.
 _LARGE, _MARGIN = 10_000, 1.0
@@ -94,7 +94,7 @@ def _tiles(rows: int, columns: int) -> list[tuple[slice, slice]]:
 
 
 def _groups(tiles: list[tuple[slice, slice]], alone: int, size: int) -> list[list[tuple[slice, slice]]]:
-    """The first tile alone where asked, the others in groups."""
+    """The first tile alone if requested, the others in groups."""
     rest = tiles[alone:]
     return [[tile] for tile in tiles[:alone]] + [rest[i : i + size] for i in range(0, len(rest), size)]
 
