@@ -27,11 +27,11 @@ class Elementwise:
     """
 
     def __init__(self, fn: Callable[..., Array], params: dict[str, Any]) -> None:
-        self._fn, self._params = fn, {name: np.float64(value) for name, value in params.items()}
+        self._fn, self._params = fn, jax.tree.map(lambda value: np.asarray(value, np.float64), params)
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         flat = np.ravel(x)
-        with jax.ensure_compile_time_eval(), jax.enable_x64(True), beside_numpy():
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True), beside_numpy(), jax.transfer_guard("allow"):
             parts = [self._piece(flat[i : i + _LENGTH]) for i in range(0, max(flat.size, 1), _LENGTH)]
         value, slope = (np.concatenate(part).reshape(np.shape(x)) for part in zip(*parts, strict=True))
         return value, slope
@@ -43,5 +43,5 @@ class Elementwise:
 
 
 @host_program(static=("fn",))
-def _value_and_slope(fn: Callable[..., Array], params: dict[str, np.float64], x: Any) -> tuple[Array, Array]:
+def _value_and_slope(fn: Callable[..., Array], params: dict[str, Any], x: Any) -> tuple[Array, Array]:
     return fn(x, **params), derivative(lambda y: fn(y, **params), x)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, TypeAlias
-from weakref import WeakValueDictionary
 
+import jax
 import numpy as np
 
 from .activation import Activation
@@ -42,7 +41,7 @@ Arrays: TypeAlias = Any
 _NONE: Number = np.float64(0.0)
 
 _ROWS = 16
-_MOST_REMEMBERED = 64
+_MOST_REMEMBERED, _MOST_KEPT = 64, 512
 
 
 class HostActivation:
@@ -62,6 +61,7 @@ class HostActivation:
             self.kinks, (0, max(4 - self.kinks.size, -self.kinks.size % 4)), constant_values=phi.scale
         )
         self.samples = samples_of(self, edges)
+        self._singular = self.has_steps or self._has_singular_slope()
         self._starts = self.samples.x[:, 0].copy()
         self._tame = self.samples.tame
 
@@ -97,13 +97,21 @@ class HostActivation:
         """A bound on the error of `moments`."""
         return (self.moments(q).error,)
 
+    def _has_singular_slope(self) -> bool:
+        """Whether phi' goes on changing next to 0 or a kink, as that of x log x does: no panel resolves it."""
+        near, nearer = (self.slope(np.append(self.kinks, 0.0)[:, None] + np.array([-a, a])) for a in (1e-6, 1e-12))
+        with np.errstate(invalid="ignore"):
+            return not np.all(np.abs(near - nearer) <= 1e-3 * (1 + np.abs(near)))
+
     def sums(self, q: np.ndarray) -> tuple[Arrays, ...]:
         """`moments` without the error bound."""
         # The scan for fixed points visits the same variances every time.
         known, key = self._grids if q.size > 1 else self._points, (q.shape, q.tobytes())
-        if key not in known:
-            _keep(known, key, self._by_rows(q, Samples.sums_at if self._tame else Samples.moments_at)[:3])
-        return known[key]
+        found = known.get(key)
+        if found is None:
+            found = self._by_rows(q, Samples.sums_at if self._tame else Samples.moments_at)[:3]
+            _keep(known, key, found)
+        return found
 
     def derivatives(self, q: np.ndarray, order: int) -> tuple[np.ndarray, ...]:
         """`Samples.derivatives` at variances q."""
@@ -115,12 +123,12 @@ class HostActivation:
 
     def _by_rows(self, q: np.ndarray, ask: Callable[..., tuple], *more: Any) -> tuple[Arrays, ...]:
         """A method of `Samples` at variances q, in groups, each on no more nodes than it reaches."""
-        flat, found = q.ravel(), []
+        flat, found = q.ravel() if q.size else np.ones(1), []
         with np.errstate(all="ignore"):
             for i in range(0, flat.size, _ROWS):
                 rows = flat[i : i + _ROWS]
                 found.append(ask(self._within_reach(np.max(rows)), rows, *more))
-        return tuple(np.concatenate(column).reshape(q.shape) for column in zip(*found, strict=True))
+        return tuple(np.concatenate(column)[: q.size].reshape(q.shape) for column in zip(*found, strict=True))
 
     def _within_reach(self, q: np.float64) -> Samples:
         """The samples without the panels beyond the reach of every variance up to q."""
@@ -135,10 +143,12 @@ class HostActivation:
     def pair(self, q1: float, q2: float, e: float, rough: bool = False) -> Pair:
         """`Pair` of one pair of variances q1, q2 and correlation 1 - e; `rough`: to about 1e-4."""
         key = q1, q2, e, rough
-        if key not in self._pairs:
+        found = self._pairs.get(key)
+        if found is None:
             with np.errstate(all="ignore"):
-                _keep(self._pairs, key, self._pair(np.float64(q1), np.float64(q2), np.float64(e), rough))
-        return self._pairs[key]
+                found = self._pair(np.float64(q1), np.float64(q2), np.float64(e), rough)
+            _keep(self._pairs, key, found)
+        return found
 
     def _pair(self, q1: Number, q2: Number, e: Number, rough: bool) -> Pair:
         first = self._moments_at(q1)
@@ -183,7 +193,7 @@ class HostActivation:
 
     def _rule(self, q: Number, e: Number) -> Resolution:
         # A singular slope needs every node.
-        return FINE if self.has_steps else resolution(split(q, q, e), self.scale, self.kinks)
+        return FINE if self._singular else resolution(split(q, q, e), self.scale, self.kinks)
 
     def _gaps(self, q: Number, e: Number) -> np.ndarray:
         """The gaps of `near_gaps`: the closer the pair, the fewer are needed for the mean deficit."""
@@ -199,26 +209,29 @@ def _keep(known: dict[Any, Any], key: Any, found: Any) -> None:
     known[key] = found
 
 
-_ACTIVATIONS: WeakValueDictionary[int, HostActivation] = WeakValueDictionary()
-"""The activations that `_kept` holds, by number."""
-
-
+_KEPT: dict[Any, HostActivation] = {}
+_BY_NUMBER: dict[int, HostActivation] = {}
 _NUMBERS = itertools.count()
-
-
-@lru_cache(maxsize=512)
-def _kept(fn: Any, params: tuple, kinks: tuple, steps: tuple, scale: float) -> HostActivation:
-    made = HostActivation(Activation(fn, dict(params), kinks, None, steps, scale))
-    _ACTIVATIONS[made.number] = made
-    return made
 
 
 def host_activation(phi: Activation) -> HostActivation:
     """The `HostActivation` of an activation with numeric parameters; the most recent ones are cached."""
-    params = tuple(sorted((name, float(value)) for name, value in phi.params.items()))
-    return _kept(phi.fn, params, tuple(map(float, phi.kinks)), phi.steps, phi.scale)
+    leaves, tree = jax.tree.flatten((phi.params, tuple(phi.kinks)))
+    numbers = [np.asarray(leaf, np.float64) for leaf in leaves]
+    key = phi.fn, tuple(phi.steps), phi.scale, tree, tuple((a.shape, a.tobytes()) for a in numbers)
+    known = _KEPT.get(key)
+    if known is None:
+        params, kinks = jax.tree.unflatten(tree, numbers)
+        known = HostActivation(Activation(phi.fn, params, kinks, None, tuple(phi.steps), phi.scale))
+        # Two threads may make one each; both keep an answer to their own number.
+        _BY_NUMBER[known.number], _KEPT[key] = known, known
+        for oldest in list(_KEPT)[:-_MOST_KEPT]:
+            dropped = _KEPT.pop(oldest, None)
+            if dropped is not None:
+                _BY_NUMBER.pop(dropped.number, None)
+    return known
 
 
 def by_number(number: int) -> HostActivation:
     """The activation with this number."""
-    return _ACTIVATIONS[number]
+    return _BY_NUMBER[number]

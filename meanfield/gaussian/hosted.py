@@ -27,7 +27,7 @@ def hosted(phi: Activation, rough: bool = False) -> Activation:
     """phi with moments that call its `HostActivation`; phi itself if it has closed forms."""
     if phi.closed is not None:
         return phi
-    return Activation(_only_moments, closed=Hosted(np.uint32(2 * host_activation(phi).number + rough)), name="hosted")
+    return Activation(_only_moments, closed=Hosted(np.float64(2 * host_activation(phi).number + rough)), name="hosted")
 
 
 def for_single_inputs(phi: Activation, *args: Any) -> Activation:
@@ -162,10 +162,9 @@ def _call_pair(method: str, count: int, key: Array, *args: Array, **options: Any
     """`_call` for methods that take one pair at a time."""
 
     def answer(key: Any, *args: Any) -> tuple[np.ndarray, ...]:
-        phi = by_number(int(key) // 2)
-        if method == "pair":
-            options["rough"] = bool(int(key) % 2)
-        found = getattr(phi, method)(*map(float, args), **options)
+        number, rough = divmod(int(key), 2)
+        more = {"rough": bool(rough)} if method == "pair" else options
+        found = getattr(by_number(number), method)(*map(float, args), **more)
         return tuple(np.asarray(part) for part in (found if count > 1 else (found,)))
 
     out = (jax.ShapeDtypeStruct((), args[0].dtype),) * count

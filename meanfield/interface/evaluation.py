@@ -37,8 +37,8 @@ _INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_
 def evaluated(compute: Callable[..., R], static: Sequence[str] = ()) -> Callable[..., R]:
     """A function of pytrees of NumPy arrays, run by NumPy; traced once per structure, shape and dtype.
 
-    The keyword arguments named in `static` are static, as in `jax.jit`. Results are NumPy arrays. Derivatives
-    taken inside `compute` are traced like everything else.
+    The keyword arguments named in `static` are static, as in `jax.jit`. Results are NumPy arrays that share memory
+    with nothing. Derivatives taken inside `compute` are traced like everything else.
 
     >>> import jax.numpy as jnp
     >>> float(evaluated(lambda x: jax.grad(jnp.sin)(x))(np.float32(0.0)))
@@ -52,14 +52,15 @@ def evaluated(compute: Callable[..., R], static: Sequence[str] = ()) -> Callable
         leaves, tree = jax.tree.flatten((args, options))
         leaves = [np.asarray(leaf) for leaf in leaves]
         key = tree, fixed, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        if key not in programs:
+        program = programs.get(key)
+        if program is None:
             if len(programs) >= _MOST:
                 programs.clear()
-            programs[key] = _program(compute, tree, dict(fixed), leaves)
-        run, out = programs[key]
+            program = programs[key] = _program(compute, tree, dict(fixed), leaves)
+        run, out = program
         with np.errstate(all="ignore"):
             found = run(leaves)
-        return jax.tree.unflatten(out, [np.asarray(value) for value in found])
+        return jax.tree.unflatten(out, [np.array(value) for value in found])
 
     return call
 

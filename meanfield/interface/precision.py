@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 R = TypeVar("R")
 
-_CODES = (np.bool_, np.int8, np.uint32)
+_CODES = (np.bool_, np.int8)
 
 
 def is_traced(tree: Any) -> bool:
@@ -29,7 +29,7 @@ def is_traced(tree: Any) -> bool:
 def cast(tree: T, dtype: Any) -> T:
     """Every numeric leaf as an array of one dtype, so that ints, floats and arrays compile once.
 
-    Arrays of booleans and of codes (int8, uint32) keep their dtype.
+    Arrays of booleans and of codes (int8) keep their dtype.
     """
 
     def one(leaf: Any) -> Any:

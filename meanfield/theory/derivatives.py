@@ -19,6 +19,7 @@ from jax import Array
 
 from ..blocks.activations import activations_of, hosted_block, with_activations
 from ..blocks.block import Block
+from ..gaussian.activation import Activation
 from ..interface.differentiation import is_zero, no_tangent
 from ..interface.numbers import Scalar
 from ..interface.precision import cast, host_float64, in_float64, is_traced
@@ -140,8 +141,12 @@ def _near_by(block: Block, q0: np.ndarray, places: tuple[int, ...]) -> list:
     answered = hosted_block(block)
     # A hosted activation has no leaf to differentiate; one with closed forms keeps its own.
     three = zip(*map(activations_of, (block, answered, direction)), strict=True)
-    fitting = [hosted if phi.closed is None else towards for phi, hosted, towards in three]
+    fitting = [_still(hosted) if phi.closed is None else towards for phi, hosted, towards in three]
     return _slope(answered, with_activations(direction, fitting), q0, rough_start(block, variance_on_host(block, q0)))
+
+
+def _still(phi: Activation) -> Activation:
+    return jax.tree.map(np.zeros_like, phi)
 
 
 @partial(host_float64, compiled=False)

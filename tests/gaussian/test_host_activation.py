@@ -1,5 +1,7 @@
 """NumPy's moments of one activation against the traced quadrature, the reference, and against differences."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,3 +87,56 @@ def test_one_for_each_activation_and_parameter():
     assert first is again is not host_activation(mf.activation("elu", alpha=0.6))
     assert hosted(mf.activation("relu")).name == "relu"  # closed forms need no help
     assert hosted(mf.activation("tanh")).closed.key != hosted(mf.activation("tanh"), rough=True).closed.key
+
+
+def test_parameters_may_be_arrays():
+    def fn(x, c, d):
+        return c[0] * jnp.tanh(x) + c[1] * x + 0 * d["more"]
+
+    phi = mf.Activation(fn, {"c": np.array([1.0, 0.1]), "d": {"more": 2.0}})
+    own = host_activation(phi)
+    x = np.array([[0.3, -1.0]])
+    np.testing.assert_allclose(own(x), np.tanh(x) + 0.1 * x, rtol=1e-14)
+    assert own is host_activation(phi)
+    assert own is not host_activation(mf.Activation(fn, {"c": np.array([1.0, 0.2]), "d": {"more": 2.0}}))
+    assert mf.fixed_point(mf.MLP(phi, 1.2, 0.2)).status == "converged"
+
+
+def test_no_variances_no_moments():
+    assert mf.variance_map(mf.MLP("tanh", 1.7, 0.2), np.zeros((0, 3))).shape == (0, 3)
+
+
+def test_what_is_returned_is_the_callers_own():
+    block, q = mf.Activate("tanh"), np.array([0.5, 1.0])
+    for at in (1.0, q):
+        first = mf.variance_map(block, at)
+        kept = first.copy()
+        first[...] = 5.0
+        np.testing.assert_array_equal(mf.variance_map(block, at), kept)
+    line = mf.edge_of_chaos("tanh", q=q)
+    q *= 10
+    assert line.q.tolist() == [0.5, 1.0]
+
+
+def test_threads_that_ask_for_one_activation_at_once():
+    names = ("tanh", "silu", "mish", "elu")
+    expected = [mf.fixed_point(mf.MLP(name, 1.3, 0.2)).q_star for name in names]
+
+    def ask(i):
+        # A new activation object of its own each time: nobody has been asked for it yet.
+        phi = mf.activation(names[i % 4])
+        fn = lambda x, turn: phi(x) + 0.0 * turn  # noqa: E731
+        made = [mf.Activation(fn, {"turn": float(turn)}) for turn in range(3)]
+        return [float(mf.fixed_point(mf.MLP(each, 1.3, 0.2)).q_star) for each in made]
+
+    with ThreadPoolExecutor(8) as pool:
+        for i, found in enumerate(pool.map(ask, range(16))):
+            np.testing.assert_allclose(found, expected[i % 4], rtol=1e-12)
+
+
+def test_a_singular_slope_gets_every_node():
+    def entropy(x):
+        return jnp.where(x > 0, x * jnp.log(jnp.where(x > 0, x, 1.0)), 0.0)
+
+    point = mf.fixed_point(mf.MLP(entropy, 1.4, 0.2))
+    assert float(point.chi_c) == pytest.approx(0.83152766, rel=1e-7)  # as the traced path has it
