@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
     if name in FLAT:
         value = look_up(name, FLAT)
         if name == "measure":
-            # Until 0.2 it was also a room; the names that it held are still found there.
+            # In the first version it was also a room; the names that it held are still found there.
             for former in FORMER["measure"]:
                 setattr(value, former, look_up(former, FORMER["measure"]))
         globals()[name] = value

@@ -13,7 +13,7 @@ from jax import Array
 
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..gaussian.moments import moments, sampled
+from ..gaussian.moments import moments
 from ..gaussian.named import activation
 from ..gaussian.pairs import pair_moments
 from ..interface.arguments import sigma
@@ -214,19 +214,6 @@ def MLP(phi: str | Callable | Activation, sigma_w: Scalar, sigma_b: Scalar = 0.0
     block = Activate(phi) >> Dense(sigma_w, sigma_b)
     check_block(block)
     return block
-
-
-def sampled_block(block: Block) -> Block:
-    """The block for a single input: each activation replaced by samples (see `sampled`)."""
-    if has_trait(block, "couples_members"):
-        # Members of an input are pairs.
-        return block
-    dtype = jnp.result_type(float, *jax.tree.leaves(block))
-
-    def one(part: Any) -> Any:
-        return sampled(part, dtype) if isinstance(part, Activation) else part
-
-    return jax.tree.map(one, block, is_leaf=lambda part: isinstance(part, Activation))
 
 
 def check_block(block: Any) -> None:

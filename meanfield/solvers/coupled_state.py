@@ -65,7 +65,7 @@ def uncorrelated(q: Array) -> Array:
     return jnp.stack([q, q, jnp.zeros_like(q)])
 
 
-def tangent(block: Block, state: Array) -> Array:
+def chi_at_state(block: Block, state: Array) -> Array:
     """chi_1 at a state: the factor of a tangent between two replicas of the input, the same for all members."""
     one, none = jnp.ones_like(state[0]), jnp.zeros_like(state[0])
     return block(kernel_of(block, state, one, none).replace(infinitesimal=True)).gap

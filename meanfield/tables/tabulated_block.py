@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..blocks.activations import activations_of
 from ..blocks.block import Block
 from ..gaussian.activation import Activation
 from ..gaussian.moments import sampled
@@ -15,7 +16,6 @@ from ..interface.precision import in_float64
 from .moment_table import only_moments, table_of
 from .pair_panel import NODES, chebyshev
 from .pair_table import PairTable
-from .visits import activations_of
 
 _MOST_PANELS = 24
 

@@ -7,7 +7,7 @@ the traced function. A loop carries them: a `Repeat` does so itself, a loop over
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..blocks.activations import activations_of, with_activations
 from ..blocks.block import Block
 from ..blocks.kernel import Kernel
 from ..blocks.residual import Repeat
@@ -100,18 +101,3 @@ def _noting_loops(block: Block, notes: _Notes) -> Block:
         return _NotingRepeat(_noting_loops(part.block, notes), part.depth, notes) if isinstance(part, Repeat) else part
 
     return jax.tree.map(one, block, is_leaf=lambda part: isinstance(part, Repeat))
-
-
-def with_activations(block: Block, activations: Sequence[Activation]) -> Block:
-    """The block with other activations, in the order of its pytree."""
-    following = iter(activations)
-    return jax.tree.map(lambda part: next(following) if _is_activation(part) else part, block, is_leaf=_is_activation)
-
-
-def activations_of(block: Block) -> list[Activation]:
-    """Every activation in a block, in the order of its pytree."""
-    return [part for part in jax.tree.leaves(block, is_leaf=_is_activation) if _is_activation(part)]
-
-
-def _is_activation(part: object) -> bool:
-    return isinstance(part, Activation)

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..blocks.block import Block, has_trait, sampled_block
+from ..blocks.activations import activations_of, sampled_block, with_activations
+from ..blocks.block import Block, has_trait
 from ..blocks.leaves import Path, with_leaf
 from ..gaussian.activation import Activation
 from ..interface.labels import Status
@@ -19,7 +20,7 @@ from ..interface.precision import host_float64
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import Variances, solve_variance, variance
 from ..tables.tabulated_block import single_tables, tables_for
-from ..tables.visits import activations_of, visited, with_activations
+from ..tables.visits import visited
 from .fixed_point import FixedPoint, fixed_point, solve, solve_correlation
 
 # Fewer points are not worth a compilation.

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..blocks.block import Block, check_block, sampled_block
+from ..blocks.activations import sampled_block
+from ..blocks.block import Block, check_block
 from ..blocks.leaves import Path, leaf, path_name, with_leaf
 from ..errors import InputError
 from ..interface.labels import CriticalStatus, Status

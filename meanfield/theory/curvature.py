@@ -23,7 +23,7 @@ from ..interface.result import Result
 from .fixed_point import fixed_variance
 
 
-class Germ(NamedTuple):
+class ClosePairExpansion(NamedTuple):
     """A block at a close pair of one variance: gap -> linear gap - root gap^(3/2) - square gap^2 / 2 + ...
 
     `variance` is that after the block. `square` is inf where `root` is not 0: the second derivative diverges.
@@ -36,39 +36,42 @@ class Germ(NamedTuple):
 
 
 @singledispatch
-def tangent(block: Block, q: Array) -> Germ:
-    """The `Germ` of a block at variance q; a new kind of block registers its own with `tangent.register`."""
+def close_pair_expansion(block: Block, q: Array) -> ClosePairExpansion:
+    """The `ClosePairExpansion` of a block at variance q.
+
+    A new kind of block registers its own with `close_pair_expansion.register`.
+    """
     raise InputError(f"block={block!r}: second-order quantities are known for activations and Dense layers in series")
 
 
-@tangent.register
-def _(block: Activate, q: Array) -> Germ:
+@close_pair_expansion.register
+def _(block: Activate, q: Array) -> ClosePairExpansion:
     first, bend = moments(block.phi, q), second_derivative(block.phi, q)
     # The deltas of phi'' integrated twice in the gap: s^2 N(x0) / sqrt(4 pi gap) -> (4/3) gap^(3/2) of it.
     root = 2 / (3 * np.sqrt(np.pi)) * bend.kinks
-    return Germ(first.second, first.slope, root, jnp.where(root > 0, jnp.inf, bend.smooth))
+    return ClosePairExpansion(first.second, first.slope, root, jnp.where(root > 0, jnp.inf, bend.smooth))
 
 
-@tangent.register
-def _(block: Dense, q: Array) -> Germ:
+@close_pair_expansion.register
+def _(block: Dense, q: Array) -> ClosePairExpansion:
     w_var = jnp.square(jnp.asarray(block.sigma_w, q.dtype))
     zero = jnp.zeros_like(q)
-    return Germ(w_var * q + jnp.square(jnp.asarray(block.sigma_b, q.dtype)), w_var, zero, zero)
+    return ClosePairExpansion(w_var * q + jnp.square(jnp.asarray(block.sigma_b, q.dtype)), w_var, zero, zero)
 
 
-@tangent.register
-def _(block: Serial, q: Array) -> Germ:
+@close_pair_expansion.register
+def _(block: Serial, q: Array) -> ClosePairExpansion:
     zero = jnp.zeros_like(q)
-    total = Germ(q, jnp.ones_like(q), zero, zero)
+    total = ClosePairExpansion(q, jnp.ones_like(q), zero, zero)
     for part in block.blocks:
-        total = _then(total, tangent(part, total.variance))
+        total = _then(total, close_pair_expansion(part, total.variance))
     return total
 
 
-def _then(first: Germ, second: Germ) -> Germ:
+def _then(first: ClosePairExpansion, second: ClosePairExpansion) -> ClosePairExpansion:
     root = second.linear * first.root + second.root * first.linear**1.5
     square = second.linear * _finite(first.square) + _finite(second.square) * first.linear**2
-    return Germ(
+    return ClosePairExpansion(
         second.variance,
         second.linear * first.linear,
         root,
@@ -137,7 +140,7 @@ def _curvature(block: Block, q: Any, phase: Any) -> Curvature:
     q = jnp.asarray(q)
     defined = (q > 0) & jnp.isfinite(q)
     safe = jnp.where(defined, q, 1.0)
-    here = tangent(block, safe)
+    here = close_pair_expansion(block, safe)
     steps = jnp.isinf(here.linear)
     share = safe / jnp.where(here.variance > 0, here.variance, 1.0)
     slope, second = share * here.linear, share * safe * here.square
@@ -210,7 +213,7 @@ def _extrinsic(block: Block, q: Any, start: Any, *, depth: int) -> ExtrinsicCurv
     q = jnp.asarray(q)
     defined = (q > 0) & jnp.isfinite(q)
     safe = jnp.where(defined, q, 1.0)
-    _, chi_1, _, chi_2 = tangent(block, safe)
+    _, chi_1, _, chi_2 = close_pair_expansion(block, safe)
     defined = defined & jnp.isfinite(chi_1)
     chi_1, chi_2 = (jnp.where(defined, chi, 1.0) for chi in (chi_1, chi_2))
 

@@ -10,13 +10,13 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..blocks.activations import activations_of
 from ..blocks.block import Activate, Block, Dense, Serial
 from ..blocks.leaves import Path, leaf, leaf_paths, path_name, with_leaf
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..interface.quantities import symbol
 from ..interface.ranges import values_of
-from ..tables.visits import activations_of
 
 Range = tuple[float, float, int] | ArrayLike
 """(lo, hi, n) with an integer n is n points, both ends included; anything else is taken as values."""

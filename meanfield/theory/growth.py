@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from jax import Array
 
-from ..blocks.block import Block, check_block, sampled_block
+from ..blocks.activations import sampled_block
+from ..blocks.block import Block, check_block
 from ..blocks.residual import Residual
 from ..errors import InputError
 from ..interface.labels import GrowthLaw, Status

@@ -15,13 +15,13 @@ from ..interface.labels import Phase, Status
 from ..interface.numbers import Numbers
 from ..interface.result import Result
 from ..solvers.coupled_state import (
+    chi_at_state,
     has_more_state,
     next_state,
     padded,
     pairs_apart,
     settle,
     slowest,
-    tangent,
     uncorrelated,
 )
 from ..solvers.fixed_gap import fixed_gap, noisy_gap
@@ -103,7 +103,7 @@ def solve_by_state(block: Block, q0: Array) -> FixedPoint:
     state, status = settle(block, q0)
     known = (status == _CONVERGED) | (status == _INVARIANT)
     state = jnp.where(known, state, jnp.where(status == _ZERO, 0.0, uncorrelated(jnp.ones_like(q0))))
-    chi_1 = tangent(block, state)
+    chi_1 = chi_at_state(block, state)
     flow = jax.jacfwd(partial(next_state, block))(state)
     # The mean over the channels follows at once; variance and gap_within decay together.
     chi_q = slowest(flow[:2, :2])

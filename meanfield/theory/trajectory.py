@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..blocks.activations import hosted_block
+from ..blocks.activations import hosted_block, with_activations
 from ..blocks.block import Block, check_block, has_trait
 from ..blocks.kernel import Kernel
 from ..errors import InputError
@@ -20,7 +20,7 @@ from ..interface.precision import host_float64, is_traced
 from ..interface.result import Result
 from ..solvers.coupled_state import leaves_gaussian
 from ..tables.tabulated_block import tables_for
-from ..tables.visits import visited, widened, with_activations
+from ..tables.visits import visited, widened
 
 _STRETCH, _EXACT, _LONG, _FEW = 32, 128, 2048, 16
 

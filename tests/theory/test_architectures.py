@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.solvers.coupled_state import next_state, tangent, uncorrelated
+from meanfield.solvers.coupled_state import chi_at_state, next_state, uncorrelated
 
 
 def full_residual(phi, sigma_w, sigma_b, sigma_v, sigma_a):
@@ -203,7 +203,7 @@ def growth_of(block):
         step = jax.jit(next_state)
         state = step(block, uncorrelated(jnp.asarray(1.0)))
         np.testing.assert_allclose(step(block, state), state, rtol=1e-12, atol=1e-12)
-        return float(jax.jit(tangent)(block, state))
+        return float(jax.jit(chi_at_state)(block, state))
 
 
 @pytest.mark.parametrize(
