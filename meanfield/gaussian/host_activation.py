@@ -24,6 +24,7 @@ from .pairs import (
     Pair,
     Resolution,
     covariance_at,
+    deficit_at,
     from_deficits,
     from_stretched,
     integrate_pair,
@@ -52,7 +53,7 @@ class HostActivation:
         self.kinks: Arrays = np.asarray(phi.kinks, np.float64)
         self.scale, self.has_steps = phi.scale, phi.has_steps
         self._steps = np.asarray(phi.steps, bool)
-        self._latest: tuple = (None, None, None)
+        self._latest: tuple = ()
         self._grids: dict[Any, Any] = {}
         self._points: dict[Any, Any] = {}
         self._pairs: dict[Any, Any] = {}
@@ -73,12 +74,13 @@ class HostActivation:
         return self._both(x)[1]
 
     def _both(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # phi and phi' are called in turn on the same array.
-        latest, *found = self._latest
-        if latest is not x:
-            found = self._evaluate(x)
-            self._latest = (x, *found)
-        return found[0], found[1]
+        # phi and then phi' are called on the same two arrays.
+        for known, *found in self._latest:
+            if known is x:
+                return found[0], found[1]
+        value, slope = self._evaluate(x)
+        self._latest = ((x, value, slope), *self._latest[:1])
+        return value, slope
 
     def kink_array(self, dtype: Any) -> np.ndarray:
         """The kink positions, (k,)."""
@@ -155,13 +157,10 @@ class HostActivation:
         second = first if q1 == q2 else self._moments_at(q2)
         equal = bool(q1 == q2 and e <= 1)
         if rough or not (equal and self._is_near(q1, e)):
-            rule = ROUGH if rough else self._rule(q1, e) if equal else FINE
+            rule = self._rule(q1, e, rough) if equal else ROUGH if rough else FINE
             return integrate_pair(self, q1, q2, e, first.second, second.second, equal, rule)[0]
-        norm: Number = first.second
-        deficits: Number = np.array(
-            [integrate_pair(self, q1, q1, gap, norm, norm, True, self._rule(q1, gap))[1] for gap in self._gaps(q1, e)]
-        )
-        return from_deficits(q1, e, first.slope, norm, deficits)
+        deficits: Number = np.array([deficit_at(self, q1, gap, self._rule(q1, gap)) for gap in self._gaps(q1, e)])
+        return from_deficits(q1, e, first.slope, first.second, deficits)
 
     def pair_derivatives(self, q: float, e: float) -> tuple[Number, Number]:
         """d/dq of `Pair` at a fixed e, of one pair of one variance; phi without steps."""
@@ -191,9 +190,9 @@ class HostActivation:
     def _is_near(self, q: Number, e: Number) -> bool:
         return not self.has_steps and bool(is_near(q, e, self.scale))
 
-    def _rule(self, q: Number, e: Number) -> Resolution:
+    def _rule(self, q: Number, e: Number, rough: bool = False) -> Resolution:
         # A singular slope needs every node.
-        return FINE if self._singular else resolution(split(q, q, e), self.scale, self.kinks)
+        return FINE if self._singular and not rough else resolution(split(q, q, e), self.scale, self.kinks, rough)
 
     def _gaps(self, q: Number, e: Number) -> np.ndarray:
         """The gaps of `near_gaps`: the closer the pair, the fewer are needed for the mean deficit."""

@@ -30,7 +30,18 @@ from ..interface.differentiation import is_zero, partial_jvp
 from .activation import Activation
 from .closed_forms import Moments
 from .moments import moments, smallest
-from .quadrature import NODES, REACH, Rule, fixed, gauss_legendre, gaussian_rule, hermite, legendre_panels, namespace
+from .quadrature import (
+    FLAT,
+    NODES,
+    REACH,
+    Rule,
+    fixed,
+    gauss_legendre,
+    gaussian_rule,
+    hermite,
+    legendre_panels,
+    namespace,
+)
 
 
 class Resolution(NamedTuple):
@@ -46,10 +57,12 @@ FINE, ROUGH = Resolution(18, 8, 14, NODES), Resolution(11, 3, 5, 8)
 """Settings that serve every pair, and coarse ones, good to about 1e-4, for a first guess."""
 
 
-def resolution(pair: Split, scale: float, kinks: Array) -> Resolution:
-    """The fewest panels that give this pair to rounding; FINE if that is unknown."""
+def resolution(pair: Split, scale: float, kinks: Array, rough: bool = False) -> Resolution:
+    """The fewest panels that give this pair to rounding, or roughly; FINE if that is unknown."""
     std, layer = pair.s1 * pair.noise / scale, pair.noise / pair.shared if kinks.size else np.inf
-    inner = 10 if std < 0.5 else 12 if std < 1.5 else FINE.inner
+    inner = (10 if kinks.size else FLAT) if std < 0.5 else 12 if std < 1.5 else FINE.inner
+    if rough:
+        return ROUGH._replace(inner=min(inner, ROUGH.inner))
     return Resolution(inner, *((4, 8) if layer > 0.1 and pair.s1 < 10 * scale else FINE[1:3]), NODES)
 
 
@@ -126,6 +139,14 @@ def integrate_pair(
     apart = first.variance / norm1**2 + other.variance / norm2**2 + (first.mean / norm1 - other.mean / norm2) ** 2
     apart, slopes, deficit = (total(weights, of) for of in (apart, first.slope * other.slope, first.slope_variance))
     return Pair(apart / 2, slopes), deficit
+
+
+def deficit_at(phi: Any, q: Array, e: Array, rule: Resolution = FINE) -> Array:
+    """E[Var[phi' | A]] of a pair of one variance: what `integrate_pair` returns beside the moments."""
+    pair = split(q, q, e)
+    nodes, weights = outer_rule(phi.kink_array(q.dtype), phi.scale, pair, True, rule)
+    inner, mean, _ = inner_rule(phi, pair.s1, pair, nodes, rule)
+    return total(weights, _mean_and_variance(inner.weight, phi.slope(inner.x), phi.slope(mean))[1])
 
 
 def total(weight: Array, value: Array, axis: tuple[int, ...] | None = None) -> Array:

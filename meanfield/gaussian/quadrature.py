@@ -26,6 +26,8 @@ from jax import Array, lax
 NODES = 16
 PANELS = 24
 _EVEN, _GRADED = 8, 1.3
+FLAT = _EVEN
+"""Panels of a rule so narrow that no bend of the function is left to grade them for."""
 _SMALLEST, LARGEST, _SIDE = 7e-16, 4e9, 142
 REACH = 10.5
 """Standard deviations kept on either side; what is cut off is below 1e-24 of a bounded integrand."""
@@ -96,22 +98,31 @@ def gaussian_rule(mean: Array, std: Array, kinks: Array, scale: Any, panels: int
     """The composite rule for N(mean, std^2), cut at `kinks`, graded towards 0 on the length `scale`.
 
     mean (...,) and std, a scalar or of that shape, are arrays; `kinks` has shape (k,). The rule has panels + k panels
-    and keeps REACH standard deviations on either side. A std of 0 is legal and puts every node on the mean.
+    and keeps REACH standard deviations on either side; with FLAT panels and no kinks nothing is graded, and z and the
+    weights are the same for every mean, (panels, nodes). A std of 0 is legal and puts every node on the mean.
     """
     xp = namespace(mean)
     dtype = xp.result_type(mean, std, kinks)
     safe = xp.maximum(std, xp.finfo(dtype).tiny ** 0.5)
+    even = np.linspace(-REACH, REACH, _EVEN + 1).astype(dtype)
+    if panels == _EVEN and not kinks.size:
+        z, weight = _weighted(even, nodes)
+        return Rule(mean[..., None, None] + std[..., None, None] * z, z, weight)
     frozen_mean, frozen_std = fixed(mean), fixed(safe)
     centre = xp.clip(-frozen_mean / frozen_std, -REACH, REACH)[..., None]
     width = xp.clip(scale / frozen_std, 1e-12, 1e6)[..., None]
     lo, hi = (xp.arcsinh((xp.clip(centre + way * _GRADED, -REACH, REACH) - centre) / width) for way in (-1.0, 1.0))
     t = lo + (hi - lo) * np.linspace(0.0, 1.0, panels - _EVEN).astype(dtype)
-    even = np.linspace(-REACH, REACH, _EVEN + 1).astype(dtype)
     at_kinks = xp.clip((kinks - mean[..., None]) / safe[..., None], -REACH, REACH)
     parts = [xp.broadcast_to(even, (*mean.shape, _EVEN + 1)), centre + width * xp.sinh(t), at_kinks]
-    z, dz = legendre_panels(xp.sort(xp.concatenate(parts, -1), -1), nodes)
-    weight = dz * xp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    z, weight = _weighted(xp.sort(xp.concatenate(parts, -1), -1), nodes)
     return Rule(mean[..., None, None] + std[..., None, None] * z, z, weight)
+
+
+def _weighted(edges: Array, nodes: int) -> tuple[Array, Array]:
+    """Nodes in standard deviations and Gaussian weights on consecutive panels."""
+    z, dz = legendre_panels(edges, nodes)
+    return z, dz * namespace(z).exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
 
 
 def estimate(terms: Array, tail: Array, falls: Array | bool = False) -> Estimate:

@@ -31,7 +31,9 @@ def ratio(block: Block, q: Array, gap: Array) -> Array:
     return next_gap(block, q, gap) / gap - 1
 
 
-def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array, start: Array | None = None) -> tuple[Array, Array]:
+def fixed_gap(
+    block: Block, q: Array, chi_1: Array, chaotic: Array, start: Array | None = None, tolerance: Array | float = 0.0
+) -> tuple[Array, Array]:
     """The stable fixed gap at variance q, where gap'/gap = 1, and chi_c there; gap 0 and chi_1 unless `chaotic`.
 
     gap'/gap decreases with the gap, since the correlation map of one activation is convex on [0, 1]; so the root is
@@ -42,11 +44,14 @@ def fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array, start: Array
 
     Differentiable by the implicit function theorem.
     """
-    return _fixed_gap(block, q, chi_1, chaotic, jnp.ones_like(q) if start is None else start)
+    start = jnp.ones_like(q) if start is None else start
+    return _fixed_gap(block, q, chi_1, chaotic, start, jnp.asarray(tolerance, q.dtype))
 
 
 @jax.custom_jvp
-def _fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array, start: Array) -> tuple[Array, Array]:
+def _fixed_gap(
+    block: Block, q: Array, chi_1: Array, chaotic: Array, start: Array, tolerance: Array
+) -> tuple[Array, Array]:
     a = jnp.where(jnp.isfinite(chi_1), chi_1 - 1, jnp.inf)
 
     def step(state: tuple) -> tuple:
@@ -54,7 +59,7 @@ def _fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array, start: Arra
         gap = q * s**2
         image, chi_c = jax.jvp(partial(next_gap, block, q), (gap,), (jnp.ones_like(gap),))
         value = image / gap - 1
-        lo, hi, new, done = _fitted_step(value, 2 * (chi_c - 1 - value) / s, a, lo, hi, s)
+        lo, hi, new, done = _fitted_step(value, 2 * (chi_c - 1 - value) / s, a, tolerance, lo, hi, s)
         return i + 1, lo, hi, new, chi_c, done
 
     one = jnp.ones_like(q)
@@ -65,7 +70,7 @@ def _fixed_gap(block: Block, q: Array, chi_1: Array, chaotic: Array, start: Arra
     return jnp.where(chaotic, gap, 0.0), jnp.where(chaotic, chi_c, chi_1)
 
 
-def _fitted_step(value: Array, slope: Array, a: Array, lo: Array, hi: Array, s: Array) -> tuple:
+def _fitted_step(value: Array, slope: Array, a: Array, tolerance: Array, lo: Array, hi: Array, s: Array) -> tuple:
     eps = jnp.finfo(s.dtype).eps
     lo, hi = jnp.where(value > 0, s, lo), jnp.where(value > 0, hi, s)
     drop = a - value
@@ -76,13 +81,14 @@ def _fitted_step(value: Array, slope: Array, a: Array, lo: Array, hi: Array, s: 
     inside = (trial > lo) & (trial < hi)
     new = jnp.where(inside, trial, jnp.where(lo > 0, jnp.sqrt(lo * hi), hi / 4))
     at_end = (s == 1) & (value > -32 * eps)
-    new = jnp.where((value == 0) | at_end, s, new)
-    return lo, hi, new, jnp.abs(new - s) <= 4 * eps * s
+    # Where the ratio is 1 to rounding another step would follow its noise.
+    new = jnp.where((jnp.abs(value) <= 2 * eps) | at_end, s, new)
+    return lo, hi, new, jnp.abs(new - s) <= jnp.maximum(4 * eps, tolerance) * s
 
 
 @_fixed_gap.defjvp
 def _fixed_gap_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    block, q, chi_1, chaotic, _ = primals
+    block, q, chi_1, chaotic, *_ = primals
     d_block, d_q, d_chi_1, *_ = tangents
     gap, chi_c = _fixed_gap(*primals)
     inside = chaotic & (gap < q)

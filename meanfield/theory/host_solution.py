@@ -22,7 +22,7 @@ def solve_on_host(block: Block, q0: Scalar) -> FixedPoint:
     block, q0 = cast((block, q0), np.float64)
     answered = hosted_block(block)
     v = _variance(answered, q0)
-    return _correlation(answered, v, rough_start(block, v))
+    return _correlation(answered, v, rough_start(block, v), np.float64(0.0))
 
 
 def rough_start(block: Block, v: Variances) -> np.ndarray:
@@ -30,7 +30,7 @@ def rough_start(block: Block, v: Variances) -> np.ndarray:
     start = np.ones(())
     # Closer to criticality the error of the rough rule dominates.
     if (v.chaotic and v.chi_1 - 1 > 1e-5) or has_trait(block, "per_input_noise"):
-        e = _correlation(hosted_block(block, rough=True), v, start).one_minus_c_star
+        e = _correlation(hosted_block(block, rough=True), v, start, np.float64(_ROUGHLY)).one_minus_c_star
         # Where c* is small 0 may be the root itself.
         start = np.sqrt(e) if 0 < e < 0.5 else start
     return start
@@ -42,5 +42,6 @@ def variance_on_host(block: Block, q0: Scalar) -> Variances:
     return _variance(*cast((hosted_block(block), q0), np.float64))
 
 
+_ROUGHLY = 1e-6
 _variance, _correlation = evaluated(solve_variance), evaluated(solve_correlation)
 _by_state = host_float64(solve_by_state)

@@ -82,18 +82,20 @@ def depth_scale(chi: Array) -> Array:
     )
 
 
-def solve_correlation(block: Block, v: Variances, start: Array | None = None) -> FixedPoint:
+def solve_correlation(
+    block: Block, v: Variances, start: Array | None = None, tolerance: Array | float = 0.0
+) -> FixedPoint:
     """c* and the quantities derived from it; `start` is a first guess of sqrt(1 - c*), 1 if None."""
-    e, chi_c = _fixed_pair(block, v, start)
+    e, chi_c = _fixed_pair(block, v, start, tolerance)
     return assemble(v, e, chi_c)
 
 
-def _fixed_pair(block: Block, v: Variances, start: Array | None = None) -> tuple[Array, Array]:
+def _fixed_pair(block: Block, v: Variances, start: Array | None, tolerance: Array | float) -> tuple[Array, Array]:
     """1 - c* and chi_c."""
     if has_trait(block, "per_input_noise"):
         gap, chi_c = noisy_gap(block, v.q, None if start is None else v.q * start**2)
     else:
-        gap, chi_c = fixed_gap(block, v.q, v.chi_1, v.chaotic, start)
+        gap, chi_c = fixed_gap(block, v.q, v.chi_1, v.chaotic, start, tolerance)
     return gap / jnp.where(v.q > 0, v.q, 1.0), chi_c
 
 
