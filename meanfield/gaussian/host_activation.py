@@ -13,16 +13,14 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
+from ..interface.elementwise import Elementwise
 from .activation import Activation
 from .closed_forms import Moments
-from .elementwise import Elementwise
 from .moments import Samples, samples_of, smallest
+from .pair_rule import FINE, ROUGH, Resolution, resolution, split
 from .pairs import (
-    FINE,
     NEAR_NODES,
-    ROUGH,
     Pair,
-    Resolution,
     covariance_at,
     deficit_at,
     from_deficits,
@@ -30,8 +28,6 @@ from .pairs import (
     integrate_pair,
     is_near,
     near_gaps,
-    resolution,
-    split,
     stretched,
 )
 from .quadrature import LARGEST, REACH

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from ..errors import InputError
+from ..interface.elementwise import Elementwise
 from ..interface.evaluation import evaluated
-from .elementwise import Elementwise
 from .quadrature import NODES, gauss_legendre, scale_free_rule
 
 _NEAREST, _REACH = 1e-7, 1e7

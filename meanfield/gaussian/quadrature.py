@@ -104,7 +104,7 @@ def gaussian_rule(mean: Array, std: Array, kinks: Array, scale: Any, panels: int
     xp = namespace(mean)
     dtype = xp.result_type(mean, std, kinks)
     safe = xp.maximum(std, xp.finfo(dtype).tiny ** 0.5)
-    even = np.linspace(-REACH, REACH, _EVEN + 1).astype(dtype)
+    even: Any = np.linspace(-REACH, REACH, _EVEN + 1).astype(dtype)
     if panels == _EVEN and not kinks.size:
         z, weight = _weighted(even, nodes)
         return Rule(mean[..., None, None] + std[..., None, None] * z, z, weight)
