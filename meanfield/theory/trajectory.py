@@ -16,7 +16,8 @@ from ..blocks.block import Block, check_block, has_trait
 from ..blocks.kernel import Kernel
 from ..errors import InputError
 from ..interface.arguments import correlation, variances, whole
-from ..interface.precision import host_float64, is_traced
+from ..interface.evaluation import evaluated
+from ..interface.precision import cast, host_float64, in_float64, is_traced
 from ..interface.result import Result
 from ..solvers.coupled_state import leaves_gaussian
 from ..tables.tabulated_block import tables_for
@@ -108,10 +109,11 @@ def _start(block: Block, pairs: tuple[Any, ...], equal: bool) -> tuple[Kernel, A
     return Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members), none
 
 
+@in_float64
 def _long(block: Block, state: tuple, length: int) -> Trajectory:
     """Stretches of one length, so that every depth runs the same program; a converged state repeats itself."""
     pieces: list[Trajectory] = []
-    answered = hosted_block(block)
+    answered = cast(hosted_block(block), np.float64)
     known, first, attempt = None, 0, _EXACT
     while first < length:
         before, found = state, None
@@ -176,33 +178,36 @@ def _alone_along(samples: list, block: Block, kernel: Kernel, *, length: int) ->
 
 def _all_pairs(block: Block, state: tuple, *, length: int) -> tuple[tuple, Trajectory]:
     """`length` layers of pairs (P,): the state after them, and the path (length, P)."""
-    end, path = lax.map(lambda row: _one(block, row, length), jax.tree.map(jnp.asarray, state))
+    end, path = lax.map(
+        lambda row: lax.scan(partial(_layer, block), row, length=length), jax.tree.map(jnp.asarray, state)
+    )
     return end, jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1), path)
 
 
-_layers = host_float64(_all_pairs, static=("length",))
-_one_layer = host_float64(partial(_all_pairs, length=1), compiled=False)
+def _next_layer(block: Block, state: tuple) -> tuple[tuple, Trajectory]:
+    """The same of one layer, a path of length 1."""
+    end, path = lax.map(partial(_layer, block), jax.tree.map(jnp.asarray, state))
+    return end, jax.tree.map(lambda a: a[None], path)
 
 
-def _one(block: Block, row: tuple, length: int) -> tuple[tuple, Trajectory]:
-    """From a kernel and the power of 2 to which its variances are scaled."""
+_layers, _one_layer = host_float64(_all_pairs, static=("length",)), evaluated(_next_layer)
 
-    def layer(carry: tuple, _: None) -> tuple[tuple, Trajectory]:
-        state, power = carry
 
-        def gap_after(gap: Array) -> tuple[Array, Kernel]:
-            after = block(state.replace(gap=gap))
-            return after.gap, after
+def _layer(block: Block, row: tuple, _: None = None) -> tuple[tuple, Trajectory]:
+    """From a kernel and the power of 2 to which its variances are scaled to those of the next layer."""
+    state, power = row
 
-        _, chi_c, after = jax.jvp(gap_after, (state.gap,), (jnp.ones_like(state.gap),), has_aux=True)
-        e = state.one_minus_c
-        c_within = None if state.gap_within is None else 1 - state.gap_within / state.q1
-        q1, q2 = (q * jnp.exp2(power) for q in (state.q1, state.q2))
-        chi = _chi(block, state)
-        here = Trajectory(q1, q2, 1 - e, e, chi, chi_c, chi * state.q1 / after.q1, c_within)
-        return _in_range(after.as_arrays(), power), here
+    def gap_after(gap: Array) -> tuple[Array, Kernel]:
+        after = block(state.replace(gap=gap))
+        return after.gap, after
 
-    return lax.scan(layer, row, length=length)
+    _, chi_c, after = jax.jvp(gap_after, (state.gap,), (jnp.ones_like(state.gap),), has_aux=True)
+    e = state.one_minus_c
+    c_within = None if state.gap_within is None else 1 - state.gap_within / state.q1
+    q1, q2 = (q * jnp.exp2(power) for q in (state.q1, state.q2))
+    chi = _chi(block, state)
+    here = Trajectory(q1, q2, 1 - e, e, chi, chi_c, chi * state.q1 / after.q1, c_within)
+    return _in_range(after.as_arrays(), power), here
 
 
 def _in_range(state: Kernel, power: Array) -> tuple[Kernel, Array]:
