@@ -195,5 +195,6 @@ def _classes() -> dict[str, type[Block]]:
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        found[kind.__name__] = kind
+        # The latest of a name first: a class that was defined again, in a notebook, replaces the one before.
+        found.setdefault(kind.__name__, kind)
     return found

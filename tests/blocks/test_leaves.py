@@ -1,6 +1,7 @@
 """Leaves by path, and blocks as JSON."""
 
 import json
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -61,3 +62,16 @@ def test_json_that_is_no_block():
     with pytest.raises(InputError, match="callable"):
         mf.to_json(mf.MLP(lambda x: 2 * x, 1.0))
     assert json.loads(mf.to_json(mf.Dense(1.0)))["sigma_w"] == 1.0
+
+
+def test_a_class_that_is_defined_again_replaces_the_one_before():
+    def define():
+        @jax.tree_util.register_dataclass
+        @dataclass(frozen=True)
+        class Again(mf.Block):
+            gain: float
+
+        return Again
+
+    first, second = define(), define()
+    assert type(mf.from_json(mf.to_json(second(1.5)))) is second is not first
