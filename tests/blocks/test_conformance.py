@@ -70,7 +70,9 @@ def test_conformance(name):
     # jit is eager (one kernel of the four: eager is slow), vmap is the loop.
     np.testing.assert_allclose(f(block, *KERNELS[0]), loop[0], rtol=1e-12)
     many = jax.jit(jax.vmap(f, in_axes=(None, 0, 0, 0)))(block, *np.array(KERNELS).T)
-    np.testing.assert_allclose(many, loop, rtol=1e-9, atol=1e-22)
+    # A batch's norm subtracts what two batches share: of a gap it keeps what rounding of the variances leaves.
+    left = 1e-22 if name in BLOCKS else 2 * np.finfo(float).eps * loop[0, 0]
+    np.testing.assert_allclose(many, loop, rtol=1e-9, atol=left)
     # A pair has no order.
     if name in BLOCKS:
         swapped = np.array([compiled(block, b, a, g) for a, b, g in KERNELS])

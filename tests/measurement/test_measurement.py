@@ -100,9 +100,10 @@ def test_gradient_averages_to_the_norm_of_the_jacobian():
         assert abs(mean - expected) < 5 * error < 0.6 * expected
 
 
-@pytest.mark.parametrize(("apart", "rtol"), [(1e-2, 1e-3), (1e-3, 1e-3), (3e-5, 1e-2)])
+@pytest.mark.parametrize(("apart", "rtol"), [(1e-2, 1e-3), (1e-3, 1e-3), (3e-5, 2e-2)])
 def test_distances_of_near_inputs_keep_their_digits(apart, rtol):
-    # 1 - c is 1e-4, 1e-6 and 1e-9 here; 1 - h.h'/|h||h'| in float32 would be off by 1e-7
+    # 1 - c is 1e-4, 1e-6 and 1e-9 here; 1 - h.h'/|h||h'| in float32 would be off by 1e-7. What is compared with is a
+    # float32 network too: two forward passes round apart by 1e-7, which is 4e-3 of a distance of 3e-5, each.
     rng = np.random.default_rng(1)
     x = rng.normal(size=5).astype(np.float32)
     pair = np.stack([x, x + (apart * rng.normal(size=5)).astype(np.float32)])
