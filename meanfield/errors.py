@@ -23,6 +23,15 @@ def shown(name: str, value: Any) -> str:
     >>> shown("width", -3), shown("--depth", "x")
     ('width=-3', "--depth 'x'")
     """
-    text = " ".join((repr(value) if isinstance(value, str) else str(value)).split())
+    text = " ".join(_text(value).split())
     text = text if len(text) <= 100 else f"{text[:97]}..."
     return f"{name} {text}" if name.startswith("-") else f"{name}={text}"
+
+
+def _text(value: Any) -> str:
+    """Its text, in characters that can be printed; an integer of thousands of digits has none in Python."""
+    try:
+        text = repr(value) if isinstance(value, (str, bytes)) else str(value)
+    except Exception:  # a stranger's __str__ may raise anything
+        text = f"a {type(value).__name__} that is too long or cannot be shown"
+    return text.encode("utf-8", "backslashreplace").decode()

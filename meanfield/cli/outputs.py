@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
 from ..interface.paths import NETCDF, path_to_write
+from ..interface.saving import write_whole
 
 FIGURES = (".png", ".pdf", ".svg")
 DATA = NETCDF
@@ -39,10 +40,9 @@ def save_figure(axes: Any, path: Path, argv: Sequence[str]) -> None:
     figure = getattr(first, "figure", first)
     # Each format has its own field for free text.
     field = {".png": "Description", ".pdf": "Subject", ".svg": "Description"}[path.suffix.lower()]
-    try:
-        figure.savefig(path, dpi=150, metadata={field: command_line(argv)})
-    except OSError as error:
-        raise InputError(f"-o {str(path)!r} could not be written ({error.strerror or error})") from None
+    stream = io.BytesIO()
+    figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150, metadata={field: command_line(argv)})
+    write_whole("-o", path, stream.getvalue())
 
 
 def headless() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import numbers
 import operator
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -23,38 +22,46 @@ from ..errors import InputError, shown
 T = TypeVar("T")
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """An integer of at least `least` and below 2^63, as an int.
+def whole(name: str, value: Any, least: int = 1, below: int = 2**63) -> int:
+    """An integer of at least `least` and below `below`, as an int.
 
     >>> whole("width", 128)
     128
     """
     try:
         # operator.index takes True for 1, but `width=True` is a slip.
-        found = None if isinstance(value, bool) else operator.index(value)
+        found = None if isinstance(value, (bool, np.bool_, np.ma.MaskedArray)) else operator.index(value)
     except TypeError:
         found = None
     if found is None or found < least:
         raise InputError(f"{shown(name, value)} must be an integer >= {least}")
-    if found >= 2**63:
-        raise InputError(f"{shown(name, value)} is too large; give an integer below 2^63")
+    if found >= below:
+        raise InputError(f"{shown(name, value)} is too large; give an integer below 2^{below.bit_length() - 1}")
     return found
 
 
-def random_key(name: str, value: Any) -> jax.Array:
-    """A JAX key from a key or from an integer >= 0.
+def random_key(name: str, value: Any, impl: str | None = None) -> jax.Array:
+    """A JAX key from a key or from an integer >= 0, every integer another key.
 
     >>> random_key("key", 0).shape
     ()
     """
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if isinstance(value, jax.Array) and _is_key(value):
         return value
-    if isinstance(value, jax.Array) and value.ndim == 1:
-        return value  # made by jax.random.PRNGKey
     try:
-        return jax.random.key(whole(name, value, least=0))
+        seed = whole(name, value, least=0)
     except InputError:
         raise InputError(f"{shown(name, value)} must be a JAX key or an integer >= 0") from None
+    # In 32 bits JAX drops the upper half of a seed: 2**32 would be 0.
+    with jax.enable_x64(True), jax.transfer_guard("allow"):
+        return jax.random.key(seed, impl=impl)
+
+
+def _is_key(value: jax.Array) -> bool:
+    """Whether an array is one key, of jax.random.key or of jax.random.PRNGKey."""
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return value.ndim == 0
+    return value.ndim == 1 and value.dtype == np.uint32
 
 
 def sigma(name: str, value: T, single: bool = False) -> T:
@@ -130,9 +137,12 @@ def positive(name: str, value: Any, below: float = math.inf, zero: bool = False)
     >>> positive("learning_rate", 1e-3)
     0.001
     """
-    number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    limits = f"{'>= 0' if zero else '> 0'}{'' if below == math.inf else f' and < {below:g}'}"
+    try:
+        number = float(_numbers(name, value, "", single=True))
+    except (InputError, TypeError):  # a traced value has no number
+        number = math.nan
     if not ((number > 0 or (zero and number == 0)) and number < below):
-        limits = f"{'>= 0' if zero else '> 0'}{'' if below == math.inf else f' and < {below:g}'}"
         raise InputError(f"{shown(name, value)} must be a finite number {limits}")
     return number
 
@@ -169,15 +179,42 @@ def instance_of(name: str, value: T, kinds: tuple[type, ...]) -> T:
     return value
 
 
+def real_array(name: str, value: Any, remedy: str) -> np.ndarray:
+    """Real numbers as an array of float64; not whether they are finite, but whether they are numbers.
+
+    Integers, floats of any width, arrays of them, and lists and tuples of them. Not what NumPy would read as numbers or
+    change in silence: text, bytes, truth values, None, dates, complex and masked values, objects such as a Fraction.
+
+    >>> real_array("q", [1, 2.5], "give a number")
+    array([1. , 2.5])
+    """
+    if isinstance(value, core.Tracer):
+        return np.empty(0)
+    try:
+        found = value if isinstance(value, (np.ndarray, np.generic, jax.Array)) else _plain_array(value)
+        real = jnp.issubdtype(found.dtype, np.floating) or jnp.issubdtype(found.dtype, np.integer)
+        # NumPy computes with int8 in int8, and here it stands for labels.
+        if not real or found.dtype == np.int8 or isinstance(found, np.ma.MaskedArray):
+            raise TypeError
+        return np.asarray(found, float)
+    except Exception:  # a stranger's __array__ or __float__ may raise anything
+        raise InputError(f"{shown(name, value)} must be a number; {remedy}") from None
+
+
+def _plain_array(value: Any) -> np.ndarray:
+    """Numbers of Python, or nested lists of them, as an array; integers of any length as floats."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return np.asarray(float(value))
+    if isinstance(value, (list, tuple)) and all(isinstance(part, (int, float, np.number)) for part in value):
+        if any(isinstance(part, (bool, complex, np.complexfloating)) for part in value):
+            raise TypeError
+        return np.asarray([float(part) for part in value])
+    return np.asarray(value)
+
+
 def _numbers(name: str, value: Any, remedy: str, single: bool) -> np.ndarray:
     """The value as an array of floats; empty if it is traced, so that every check passes."""
-    try:
-        # NumPy would read "1", True and None (as NaN), JAX would not.
-        if isinstance(value, (str, bool, type(None))):
-            raise TypeError
-        found = np.empty(0) if isinstance(value, core.Tracer) else np.asarray(value, float)
-    except (TypeError, ValueError):
-        raise InputError(f"{shown(name, value)} must be a number; {remedy}") from None
+    found = real_array(name, value, remedy)
     if single and np.ndim(value) != 0:
         raise InputError(f"{shown(name, value)} has shape {np.shape(value)} where one number is needed; {remedy}")
     return found

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..interface.arguments import sigma, variances
 from ..interface.labels import Phase, Status
-from ..interface.netcdf import describe, read, variable, write
+from ..interface.netcdf import Stored, describe, read, variable, write
 from ..interface.precision import is_traced
 from ..interface.result import Result, show
 from .block_grid import solve_block_grid
@@ -33,6 +33,16 @@ if TYPE_CHECKING:
 
 FIELDS = tuple(f.name for f in fields(FixedPoint))
 LINE = tuple(f.name for f in fields(EdgeOfChaos))
+_ALL = ("all_q", "all_chi_q")
+_RANGES = {
+    "q_star": Stored(None, 0.0),
+    "c_star": Stored(None, -1.0, 1.0),
+    "one_minus_c_star": Stored(None, 0.0, 2.0),
+    "chi_1": Stored(None, 0.0),
+    "phase": Stored(None, 0, len(Phase.words) - 1),
+    "status": Stored(None, 0, len(Status.words) - 1),
+}
+_STORED = dict.fromkeys(FIELDS) | _RANGES
 
 
 @tree_util.register_dataclass
@@ -130,19 +140,35 @@ class PhaseDiagram(Result):
         return xarray.Dataset(data, coords, attributes)
 
     def save(self, path: str | Path) -> Path:
-        """Write everything to a NetCDF file (.nc), which `load` reads; InputError if it cannot be written."""
+        """Write everything to a NetCDF file (.nc), which `load` reads; InputError if it cannot be written.
+
+        The file is written aside and renamed: it is the old one or the new one, whatever happens.
+        """
         return write(self.to_xarray(), path)
 
     @classmethod
     def load(cls, path: str | Path) -> PhaseDiagram:
-        """The diagram in a file that `save` wrote, in any version; InputError if there is none."""
-        data = read(path, dict.fromkeys(FIELDS))
-        y, x = (str(name) for name in data["q_star"].dims)
+        """The diagram in a file that `save` wrote, in any version; InputError if there is none, or it is damaged."""
+        data = read(path, _STORED)
+        y, x = _axes_of(path, data)
         found: dict[str, Any] = {name: data[name].values for name in FIELDS}
         point = FixedPoint(**found | {"phase": Phase(found["phase"]), "status": Status(found["status"])})
         x_axis, y_axis = (axis(name, data[name].values) for name in (x, y))
         block, activation = data.attrs.get("block", ""), data.attrs.get("activation")
         return cls(x_axis, y_axis, point, _line_of(data), block, activation)
+
+
+def _axes_of(path: str | Path, data: xarray.Dataset) -> tuple[str, str]:
+    """The names of the axes, once every field is known to be over them, and they to hold distinct finite numbers."""
+    dims = tuple(str(name) for name in data["q_star"].dims)
+    wrong = [name for name in FIELDS if tuple(data[name].dims)[:2] != dims or data[name].ndim != 2 + (name in _ALL)]
+    for name in dims:
+        values = data[name].values
+        numbers = values.dtype.kind in "iuf" and np.isfinite(values).all() and np.unique(values).size == values.size
+        wrong += [] if numbers and name in data.coords else [name]
+    if len(dims) != 2 or wrong:
+        raise InputError(f"path={str(path)!r} is damaged: {', '.join(wrong or dims)} does not fit; move it aside")
+    return dims[0], dims[1]
 
 
 def _line_of(data: xarray.Dataset) -> EdgeOfChaos | None:

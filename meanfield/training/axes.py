@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ..blocks.block import Block, sub_blocks
 from ..blocks.leaves import with_leaf
 from ..errors import InputError, shown
 from ..interface.arguments import instance_of, whole
-from ..interface.ranges import is_range, values_of, whole_values
+from ..interface.ranges import MOST_POINTS, distinct, values_of, whole_values
 from ..networks.finite import positions
 
 __all__ = ["Axes", "check_leaves", "check_trainable", "leaf_values", "read_axes"]
@@ -32,7 +33,15 @@ def read_axes(given: Any) -> Axes:
     >>> read_axes({"depth": (8, 4), "rate": (0.0, 0.5, 3)})
     Axes(depths=(4, 8), sigma_w=None, seeds=None, leaves=(('rate', (0.0, 0.25, 0.5)),))
     """
-    found = dict(instance_of("axes", given, (Mapping,)) if not isinstance(given, (tuple, list)) else given)
+    try:
+        found = dict(instance_of("axes", given, (Mapping,)) if not isinstance(given, (tuple, list)) else given)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{shown('axes', given)} must map depth, seed or a leaf to its values") from None
+    wrong = next((name for name in found if not isinstance(name, str)), None)
+    if wrong is not None:
+        raise InputError(f"{shown('axes', wrong)} must name depth, seed or a leaf")
     depths, seeds, sigma_w = (found.pop(name, None) for name in ("depth", "seed", "sigma_w"))
     return Axes(
         depths=None if depths is None else whole_values("depth", depths),
@@ -46,7 +55,7 @@ def _seed_count(given: Any) -> int:
     """The number of seeds: an integer, or 0, 1, ..., n - 1 written out."""
     if not isinstance(given, Iterable) or isinstance(given, str):
         return whole("seed", given)
-    seeds = list(given)
+    seeds = list(islice(given, MOST_POINTS))
     if seeds != list(range(len(seeds))) or not seeds:
         raise InputError(f"{shown('seed', given)} must be the number of networks per cell; give an integer")
     return len(seeds)
@@ -58,9 +67,7 @@ def leaf_values(name: str, given: Any) -> tuple[float, ...]:
     >>> leaf_values("scale", [0.5, 0.1])
     (0.1, 0.5)
     """
-    values = values_of(name, given).tolist()
-    # Twelve digits turn a range's 1.7000000000000002 into 1.7; explicit values stay as given.
-    return tuple(sorted({float(f"{value:.12g}") for value in values} if is_range(given) else set(values)))
+    return distinct(given, values_of(name, given))
 
 
 def check_leaves(block: Block, axes: Mapping[str, tuple[float, ...]]) -> None:

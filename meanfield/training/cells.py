@@ -16,7 +16,7 @@ from ..blocks.block import Block
 from ..interface.host_program import host_program
 from ..networks import Network
 from .sweep import Sweep
-from .task import SCORED, Task, root_key
+from .task import SCORED, STRETCH, Task, root_key, rows_from
 
 __all__ = ["Cells", "Programs", "Scores", "cell_key", "draw", "train_cells"]
 
@@ -124,7 +124,7 @@ class Programs:
         def advance(graph, state, rest, keys, task, first, last):
             # Traced bounds: one compilation serves every stretch of steps, whatever its length.
             def body(i, state):
-                rows = task.rows[i]
+                rows = task.rows[i % len(task.rows)]
                 x, y = task.x_train[rows], task.y_train[rows]
                 return jax.vmap(lambda s, r, k: step(graph, s, r, jax.random.fold_in(k, i), x, y))(state, rest, keys)
 
@@ -143,6 +143,7 @@ class Programs:
 
             return jax.vmap(one)(params, rest)
 
+        self.sweep = sweep
         self.start = host_program(start)
         self.advance = jax.jit(advance, static_argnums=0, donate_argnums=1)
         self.score = jax.jit(score, static_argnums=0)
@@ -173,9 +174,11 @@ def train_cells(
     graph, *arrays = cells
     params, rest, keys = arrays if sharding is None else jax.device_put(arrays, sharding)
     state = programs.start(params)
-    first, stride, steps = 0, 1, len(task.rows)
+    first, stride, steps = 0, 1, programs.sweep.steps
     while first < steps:
-        last = min(first + stride, steps)
+        if first and first % STRETCH == 0:
+            task = task._replace(rows=_like(task.rows, rows_from(programs.sweep, len(task.x_train), first)))
+        last = min(first + stride, steps, (first // STRETCH + 1) * STRETCH)
         began = time.perf_counter()
         state = jax.block_until_ready(programs.advance(graph, state, rest, keys, task, first, last))
         on_steps(last - first)
@@ -185,6 +188,11 @@ def train_cells(
         first = last
     rights, losses = programs.score(graph, state.params, rest, task.x_scored, task.y_scored)
     return _scores(task, np.asarray(rights, float), np.asarray(losses, float), np.asarray(state.finite))
+
+
+def _like(old: jax.Array, new: np.ndarray) -> jax.Array:
+    """A host array where another one is."""
+    return jax.device_put(new, old.sharding)
 
 
 def _scores(task: Task, rights: np.ndarray, losses: np.ndarray, finite: np.ndarray) -> Scores:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..blocks.block import MLP, Block
+from ..blocks.block import MLP, Activate, Block
 from ..blocks.leaves import from_json as block_from_json
 from ..blocks.leaves import to_json as block_to_json
 from ..blocks.leaves import with_leaf
@@ -19,18 +19,21 @@ from ..data import NAMES, Dataset, load
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
-from ..interface.arguments import instance_of, one_of, positive, whole
+from ..interface.arguments import instance_of, one_of, positive, sigma, whole
+from ..interface.paths import a_path
 from ..interface.ranges import sigma_values, whole_values
 from .axes import check_leaves, check_trainable, read_axes
 
 __all__ = ["OPTIMIZERS", "Sweep"]
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
+MOST_NETWORKS = 10**6
 SIGMA_W = (1.0, 2.0, 11)
 """The default range of sigma_w for an activation."""
 
-# phi is sampled here for the manifest, to tell apart two callables of the same name.
-_PROBES = (-2.5, -0.7, 0.0, 0.3, 1.9)
+# phi is sampled here for the manifest, to tell apart two callables of one name; the first version had the first five.
+_PROBES = (-2.5, -0.7, 0.0, 0.3, 1.9, *np.round(np.linspace(-8.0, 8.0, 59) + 0.013, 3).tolist())
+_FIRST_PROBES = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,27 +103,29 @@ class Sweep:
             "momentum": positive("momentum", self.momentum, below=1.0, zero=True),
             "optimizer": one_of("optimizer", self.optimizer, OPTIMIZERS),
             "data": instance_of("data", self.data, (str, Dataset)),
-            "data_path": None if self.data_path is None else str(self.data_path),
+            "data_path": None if self.data_path is None else str(a_path("data_path", self.data_path)),
             "key": whole("key", self.key, least=0),
         }
         if isinstance(self.data, str):
             one_of("data", self.data, NAMES)
         for name in ("width", "steps", "batch_size", "seeds"):
-            values[name] = whole(name, values.get(name, getattr(self, name)))
+            values[name] = whole(name, values.get(name, getattr(self, name)), below=2**31)
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        if math.prod(self.shape) > MOST_NETWORKS:
+            raise InputError(f"shape={self.shape} is {math.prod(self.shape)} networks; give at most {MOST_NETWORKS}")
         check_leaves(self.block, self.leaves)
         check_trainable(self.block)
 
     def _sigma_w(self, given: Any) -> tuple[float, ...]:
-        if isinstance(self.activation, Block) and (given is None or len(np.atleast_1d(given)) == 0):
+        if isinstance(self.activation, Block) and (given is None or np.size(given) == 0):
             return ()
         return sigma_values("sigma_w", SIGMA_W if given is None else given)
 
     def _sigma_b(self) -> float | None:
         if self.sigma_b is None:
             return None if isinstance(self.activation, Block) else math.sqrt(0.05)
-        return positive("sigma_b", self.sigma_b, zero=True)
+        return float(sigma("sigma_b", self.sigma_b, single=True))
 
     @property
     def leaves(self) -> dict[str, tuple[float, ...]]:
@@ -173,6 +178,7 @@ class Sweep:
     def dataset(self) -> Dataset:
         """The data set, loaded; `InputError` if it is unknown, missing or smaller than one batch."""
         data = self.data if isinstance(self.data, Dataset) else load(self.data, path=self.data_path)
+        object.__setattr__(self, "_digest", data.digest)  # the manifest has it from now on
         if self.batch_size > len(data.x_train):
             raise InputError(
                 f"batch_size={self.batch_size} exceeds the {len(data.x_train)} training examples of {data.name}; "
@@ -189,7 +195,8 @@ class Sweep:
     def manifest(self) -> dict[str, Any]:
         """Everything that decides the numbers of this sweep, as JSON-able values.
 
-        A callable is recorded by its name; `activation_values` (phi at a few points) tells two of the same name apart.
+        A callable is recorded by its name; `activation_values` (phi at 64 points) tells two of the same name apart.
+        `data_digest` does so for data sets, once they are loaded.
         """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields |= {name: list(fields[name]) for name in ("sigma_w", "depths")}
@@ -199,18 +206,19 @@ class Sweep:
         axes = [[name, list(values)] for name, values in fields.pop("axes")]
         fields |= {"axes": axes} if axes else {}
         phis = [part for part in jax.tree.leaves(self.block, is_leaf=_is_activation) if _is_activation(part)]
-        fields["activation_values"] = [
-            float(v) for phi in phis for v in np.asarray(phi(np.asarray(_PROBES, np.float32)))
-        ]
-        return fields
+        fields["activation_values"] = [float(v) for phi in phis for v in _at_probes(phi)]
+        digest = self.data.digest if isinstance(self.data, Dataset) else self.__dict__.get("_digest")
+        return fields | ({} if digest is None else {"data_digest": digest})
 
     def _activation_as_json(self) -> Any:
-        if not isinstance(self.activation, Block):
-            return self.activation if isinstance(self.activation, str) else self.name
+        if isinstance(self.activation, str):
+            return self.activation
+        block = self.activation if isinstance(self.activation, Block) else Activate(self.activation)
         try:
-            return json.loads(block_to_json(self.activation))
+            found = json.loads(block_to_json(block))
         except InputError:  # it holds a callable, which has no JSON form
-            return self.name
+            return {"callable": self.name}
+        return found if block is self.activation else found["phi"]
 
     def to_json(self) -> str:
         """The manifest as one line of JSON."""
@@ -219,31 +227,81 @@ class Sweep:
     @classmethod
     def from_json(cls, text: str) -> Sweep:
         """The sweep that `to_json` wrote; `InputError` if the text is not one, or names a custom callable."""
-        try:
-            fields = dict(json.loads(text))
-            fields.pop("activation_values", None)
-            unknown = fields.keys() - {field.name for field in dataclasses.fields(cls)}
-            if unknown:
-                raise ValueError(f"unknown {', '.join(sorted(unknown))}")
-        except (TypeError, ValueError) as error:
-            raise InputError(f"manifest={text[:60]!r} is not one that Sweep.to_json wrote: {error}") from None
-        if isinstance(fields.get("activation"), dict):
-            fields["activation"] = block_from_json(json.dumps(fields["activation"]))
-        return cls(**fields)
+        fields = read_manifest(text)
+        known = {field.name for field in dataclasses.fields(cls)}
+        given = {name: value for name, value in fields.items() if name not in ("activation_values", "data_digest")}
+        unknown = given.keys() - known
+        if unknown:
+            raise InputError(f"{_shown(text)}: unknown {', '.join(sorted(map(str, unknown)))}")
+        if isinstance(given.get("activation"), dict):
+            given["activation"] = _activation_from_json(given["activation"])
+        sweep = cls(**given)
+        # A callable of the first version was recorded by its name alone, which may be that of another function.
+        if not sweep._same_activation(fields):
+            raise InputError(f"{_shown(text)}: its activation {sweep.name} is another function; give the sweep itself")
+        return sweep
 
     def differences(self, manifest: dict[str, Any]) -> list[str]:
         """The fields in which a stored manifest differs from this sweep's, as `name: stored -> here`.
 
-        `data_path` is ignored: a file may move. Activation values are compared to float32.
+        `data_path` is ignored: a file may move. Activation values are compared to float32; the digests of the data are
+        compared where both are known.
         """
         mine = json.loads(self.to_json())
-        names = [name for name in {**mine, **manifest} if name not in ("data_path", "activation_values")]
+        names = [n for n in {**mine, **manifest} if n not in ("data_path", "activation_values", "data_digest")]
+        if isinstance(manifest.get("activation"), str) and not isinstance(mine["activation"], str):
+            mine["activation"] = self.name  # as the first version recorded it
         found = [f"{n}: {manifest.get(n)} -> {mine.get(n)}" for n in names if manifest.get(n) != mine.get(n)]
-        stored = np.asarray(manifest.get("activation_values", ()), float)
-        here = np.asarray(mine["activation_values"])
-        if stored.shape != here.shape or not np.allclose(stored, here, rtol=1e-5, atol=1e-6, equal_nan=True):
+        if not self._same_activation(manifest):
             found.append("activation: another function of the same name")
+        digests = manifest.get("data_digest"), mine.get("data_digest")
+        if None not in digests and digests[0] != digests[1]:
+            found.append("data: another data set of the same name")
         return found
+
+    def _same_activation(self, manifest: dict[str, Any]) -> bool:
+        """Whether phi takes the stored values at the probes, of which the first version had five."""
+        mine = np.reshape(self.manifest()["activation_values"], (-1, len(_PROBES)))
+        stored = manifest.get("activation_values", [])
+        count = _FIRST_PROBES if np.size(stored) == _FIRST_PROBES * len(mine) else len(_PROBES)
+        try:
+            values = np.asarray(stored, float).reshape(len(mine), count)
+        except (TypeError, ValueError):
+            return False
+        return np.allclose(values, mine[:, :count], rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+def read_manifest(text: str) -> dict[str, Any]:
+    """The fields of a manifest; InputError if the text is none.
+
+    >>> read_manifest('{"width": 128}')
+    {'width': 128}
+    """
+    try:
+        return dict(json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{_shown(text)} is not one that Sweep.to_json wrote: {error}") from None
+
+
+def _shown(text: Any) -> str:
+    return f"manifest={str(text)[:60]!r}"
+
+
+def _activation_from_json(found: dict[str, Any]) -> Any:
+    """A block or an activation from its JSON form."""
+    if "callable" in found:
+        raise InputError(
+            f"activation={found['callable']!r} is a callable, which has no JSON form; give the sweep itself"
+        )
+    if "activation" not in found:
+        return block_from_json(json.dumps(found))
+    block = block_from_json(json.dumps({"type": "Activate", "phi": found}))
+    assert isinstance(block, Activate)
+    return block.phi
+
+
+def _at_probes(phi: Activation) -> np.ndarray:
+    return np.asarray(phi(np.asarray(_PROBES, np.float32)), float)
 
 
 def _is_activation(part: Any) -> bool:

@@ -9,16 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..data import Dataset
+from ..interface.arguments import random_key
 from .sweep import Sweep
 
-__all__ = ["SCORED", "Task", "minibatches", "root_key"]
+__all__ = ["SCORED", "STRETCH", "Task", "minibatches", "root_key", "rows_from"]
 
+STRETCH = 4096  # steps whose batches are drawn at once
 SCORED = 2048  # examples, the first of each set: an accuracy to 1%, at a cost that does not grow with the data
 
 
 class Task(NamedTuple):
-    """The data on the device: inputs (n, d) float32, labels (n,), and the rows of each step's batch (steps, b).
+    """The data on the device: inputs (n, d) float32, labels (n,), and the rows of the batches of `STRETCH` steps.
 
+    `rows` (at most STRETCH, b) begins at step 0; `rows_from` has those of later steps, drawn as they are needed.
     `x_scored`, `y_scored` hold the examples on which accuracies are measured, those of the training set first, in
     blocks, the last one padded (label -1): a single compiled program scores both sets.
     """
@@ -32,7 +35,7 @@ class Task(NamedTuple):
     @classmethod
     def of(cls, sweep: Sweep, data: Dataset) -> Task:
         """The task of a sweep."""
-        rows = minibatches(sweep.key, len(data.x_train), sweep.steps, sweep.batch_size)
+        rows = rows_from(sweep, len(data.x_train), 0)
         return cls(
             x_train=jnp.asarray(data.x_train, jnp.float32),
             y_train=jnp.asarray(data.y_train, jnp.int32),
@@ -42,6 +45,11 @@ class Task(NamedTuple):
         )
 
 
+def rows_from(sweep: Sweep, examples: int, first: int) -> np.ndarray:
+    """The rows of the batches from step `first` on, always as many, so that one program serves all of them."""
+    return minibatches(sweep.key, examples, min(sweep.steps, STRETCH), sweep.batch_size, first)
+
+
 def _blocks(train: np.ndarray, test: np.ndarray, dtype: type) -> jax.Array:
     """The scored examples of both sets, concatenated, in blocks (k, 256, ...), the last one padded with -1."""
     both = np.concatenate([train[:SCORED], test[:SCORED]]).astype(dtype)
@@ -49,19 +57,23 @@ def _blocks(train: np.ndarray, test: np.ndarray, dtype: type) -> jax.Array:
     return jnp.asarray(filled.reshape(-1, 256, *both.shape[1:]))
 
 
-def minibatches(key: int, examples: int, steps: int, batch_size: int) -> np.ndarray:
-    """The training rows of each step, (steps, batch_size): shuffled epochs, the last incomplete batch dropped.
+def minibatches(key: int, examples: int, steps: int, batch_size: int, first: int = 0) -> np.ndarray:
+    """The training rows of `steps` steps from `first` on, (steps, batch_size): shuffled epochs, the last incomplete
+    batch of each dropped.
 
     >>> minibatches(0, examples=10, steps=3, batch_size=5).shape
     (3, 5)
     """
     per_epoch = examples // batch_size
-    epochs = -(-steps // per_epoch)
-    keys = jax.random.split(jax.random.fold_in(root_key(key), 1), epochs)
-    orders = jax.vmap(lambda k: jax.random.permutation(k, examples))(keys)
-    return np.asarray(orders[:, : per_epoch * batch_size].reshape(-1, batch_size)[:steps])
+    begin, end = first // per_epoch, -(-(first + steps) // per_epoch)
+    root = jax.random.fold_in(root_key(key), 1)
+    orders = jax.vmap(lambda i: jax.random.permutation(jax.random.fold_in(root, i), examples))(
+        jnp.arange(begin, end, dtype=jnp.uint32)
+    )
+    rows = np.asarray(orders[:, : per_epoch * batch_size]).reshape(-1, batch_size)
+    return rows[first - begin * per_epoch :][:steps]
 
 
 def root_key(key: int) -> jax.Array:
     """The key of a whole sweep; its generator is fixed, so that a user's global choice of another has no effect."""
-    return jax.random.key(key, impl="threefry2x32")
+    return random_key("key", key, impl="threefry2x32")

@@ -13,9 +13,11 @@ import numpy as np
 
 from ..data import Dataset
 from ..errors import InputError
+from ..interface.arguments import instance_of
 from ..interface.devices import over_devices
 from ..interface.paths import NETCDF, path_to_write
 from ..interface.progress import bar
+from ..interface.saving import sole_writer
 from .cells import Cells, Programs, Scores, draw, train_cells
 from .cost import cell_bytes, chunk_size, memory_budget
 from .depth_scales import predicted_depth_scales
@@ -42,33 +44,47 @@ def train(
     `progress`: whether to draw a progress bar; None draws it if standard error is a terminal.
 
     Raises `InputError` before anything is trained: a folder that does not exist, a file that exists without
-    `resume`, a file of another sweep, an unknown data set.
+    `resume`, a file of another sweep or one that another process is writing, an unknown data set.
 
     >>> result = train(Sweep(sigma_w=(1.0, 2.0, 2), depths=(2,), width=16, steps=5))
     >>> result.train_accuracy.shape, result.complete
     ((1, 2, 1), True)
     """
+    instance_of("sweep", sweep, (Sweep,))
     data = sweep.dataset()
     path = _checked(path, resume)
-    stored = Trainability.load(path, sweep) if path is not None and path.exists() else None
+    if path is None:
+        return _trained(sweep, data, None, _empty(sweep), progress)
+    with sole_writer("path", path):
+        path = _checked(path, resume)  # another run may have written it since
+        stored = Trainability.load(path, sweep) if path.exists() else None
+        scores = _empty(sweep) if stored is None else {name: getattr(stored, name).copy() for name in MEASURED}
+        return _trained(sweep, data, path, scores, progress)
+
+
+def _trained(
+    sweep: Sweep, data: Dataset, path: Path | None, scores: dict[str, np.ndarray], progress: bool | None
+) -> Trainability:
+    """Train what `scores` lacks, saving after each chunk."""
     foreseen = predicted_depth_scales(sweep)
-    scores = _empty(sweep) if stored is None else {name: getattr(stored, name).copy() for name in MEASURED}
-    result = Trainability(sweep=sweep, **scores, **foreseen)
-    if result.complete:
+
+    def saved() -> Trainability:
+        result = Trainability(sweep=sweep, **scores, **foreseen)
+        if path is not None:
+            result.save(path)
         return result
-    if path is not None:
-        result.save(path)  # an unwritable path is reported now, not after the first depth
+
+    if scores["finished"].all():
+        return Trainability(sweep=sweep, **scores, **foreseen)
+    saved()  # an unwritable path is reported now, not after the first depth
     try:
         for cells, chunk_scores in _chunks(sweep, data, scores["finished"], progress):
             for name, value in chunk_scores._asdict().items():
                 scores[name][cells] = value
             scores["finished"][cells] = True
-            if path is not None:
-                Trainability(sweep=sweep, **scores, **foreseen).save(path)
+            saved()
     except KeyboardInterrupt:
-        # The signal may have interrupted a save: save what is finished once more.
-        if path is not None:
-            Trainability(sweep=sweep, **scores, **foreseen).save(path)
+        return saved()  # the signal may have interrupted a save
     return Trainability(sweep=sweep, **scores, **foreseen)
 
 

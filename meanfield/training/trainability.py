@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import json
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,9 +12,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..interface.jsonable import to_jsonable
-from ..interface.quantities import QUANTITIES
+from ..interface.netcdf import describe, read, write
 from .depth_scales import THEORY
-from .sweep import Sweep
+from .sweep import Sweep, read_manifest
 
 if TYPE_CHECKING:
     import xarray
@@ -113,10 +110,11 @@ class Trainability:
         leaves, curve = tuple(self.sweep.leaves), self._curve_axis
         grid = ("depth", *leaves, "seed")
         axes = dict.fromkeys(MEASURED, grid) | dict.fromkeys(THEORY, leaves) | {"curve_xi_c": (curve,)}
-        variables = {n: (along, getattr(self, n), {"long_name": _LONG[n]}) for n, along in axes.items()}
+        words = {n: {"long_name": _LONG[n], "units": "layers" if "xi" in n else "1"} for n in axes}
+        variables = {n: (along, getattr(self, n), words[n]) for n, along in axes.items()}
         coords = {
             "depth": ("depth", self.depths, {"long_name": "depth", "units": "layers"}),
-            **{leaf: (leaf, np.array(values), _described(leaf)) for leaf, values in self.sweep.leaves.items()},
+            **{leaf: (leaf, np.array(values), describe(leaf)) for leaf, values in self.sweep.leaves.items()},
             "seed": np.arange(self.sweep.seeds),
             curve: self.curve_x,
         }
@@ -124,42 +122,34 @@ class Trainability:
         return xarray.Dataset(variables, coords, attrs)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write NetCDF (.nc) atomically: a reader finds either the old file or the new one, even after a power cut."""
-        path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        try:
-            self.to_xarray().to_netcdf(temporary, engine="scipy")
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        """Write NetCDF (.nc), whole or not at all: a reader finds the old file or the new one, even after a power cut.
+
+        It is flushed to the disk before it is renamed. InputError if it cannot be written.
+        """
+        write(self.to_xarray(), path)
 
     @classmethod
     def load(cls, path: str | os.PathLike, sweep: Sweep | None = None) -> Trainability:
         """Read what `save` wrote. A sweep of a callable or of your own `Dataset` must be given again as `sweep`.
 
-        `InputError` if there is no such file, or if `save` did not write it.
+        `InputError` if there is no such file, if `save` did not write it, if it is damaged, or of another sweep.
         """
-        import xarray
-
-        try:
-            with xarray.open_dataset(path, engine="scipy") as stored:
-                stored = stored.load()
-            sweep = sweep if sweep is not None else Sweep.from_json(stored.attrs["sweep"])
-            differ = sweep.differences(json.loads(stored.attrs["sweep"]))
-            names = [field.name for field in dataclasses.fields(cls) if field.name not in ("sweep", "curve_x")]
-            arrays = {name: np.asarray(stored[name]) for name in names}
-            arrays["curve_x"] = np.asarray(stored[stored["curve_xi_c"].dims[0]])
-        except InputError:
-            raise
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            kind = type(error).__name__
-            raise InputError(f"path={str(path)!r} holds no saved sweep ({kind}); name another file") from None
+        typed = f"path={str(path)!r}"
+        stored = read(path, dict.fromkeys((*MEASURED, *THEORY, "curve_xi_c")))
+        manifest = stored.attrs.get("sweep")
+        if not isinstance(manifest, str):
+            raise InputError(f"{typed} holds no saved sweep; name another file")
+        sweep = sweep if sweep is not None else Sweep.from_json(manifest)
+        differ = sweep.differences(read_manifest(manifest))
         if differ:
             what = "; ".join(differ)
-            raise InputError(f"path={str(path)!r} holds another sweep ({what}); repeat it or name another file")
-        return cls(sweep=sweep, **arrays)
+            raise InputError(f"{typed} holds another sweep ({what}); repeat it or name another file")
+        wrong = _what_is_wrong(stored, sweep)
+        if wrong:
+            raise InputError(f"{typed} is damaged: {wrong}; move it aside, or repair it")
+        arrays = {name: stored[name].values for name in (*MEASURED, *THEORY, "curve_xi_c")}
+        arrays |= {name: arrays[name].astype(bool) for name in ("diverged", "finished")}
+        return cls(sweep=sweep, curve_x=np.asarray(stored[stored["curve_xi_c"].dims[0]]), **arrays)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the map with `meanfield.plots.trainability`; returns the Axes."""
@@ -194,12 +184,26 @@ jax.tree_util.register_dataclass(
 )
 
 
-def _described(leaf: str) -> dict[str, str]:
-    known = QUANTITIES.get(leaf)
-    return {} if known is None else {"long_name": known.long_name}
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _what_is_wrong(stored: xarray.Dataset, sweep: Sweep) -> str | None:
+    """The first way in which a file differs from what a run of this sweep saves; None if it does not."""
+    axes: dict[str, Any] = {"depth": sweep.depths, **sweep.leaves, "seed": range(sweep.seeds)}
+    for name, values in axes.items():
+        if name not in stored.coords or not np.array_equal(stored[name].values, np.asarray(values)):
+            return f"the axis {name} is not the sweep's"
+    over = dict.fromkeys(MEASURED, tuple(axes)) | dict.fromkeys(THEORY, tuple(sweep.leaves))
+    for name, along in over.items():
+        if stored[name].dims != along:
+            return f"{name} is over {', '.join(map(str, stored[name].dims))}, not {', '.join(along)}"
+    finished, diverged = (stored[name].values for name in ("finished", "diverged"))
+    if not (np.isin(finished, (0, 1)).all() and np.isin(diverged, (0, 1)).all()):
+        return "finished and diverged must be 0 or 1"
+    finished, sound = finished.astype(bool), finished.astype(bool) & ~diverged.astype(bool)
+    for name in MEASURED[:4]:
+        values, is_share = stored[name].values, name.endswith("accuracy")
+        # Of a network that diverged the loss may be anything, its accuracy may not.
+        known = values[finished if is_share else sound]
+        if not np.all((known >= 0) & (known <= (1 if is_share else np.inf))):
+            return f"{name} of a finished network is no {'share in [0, 1]' if is_share else 'loss >= 0'}"
+        if not np.isnan(values[~finished]).all():
+            return f"{name} has numbers of networks that are not finished"
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +68,11 @@ REFUSED = [
     ),
     (args.one_of, ("by", 3, ("sgd", "adam")), {}, "by=3 is not known; give one of sgd, adam"),
     (args.one_of, ("by", np.zeros(2), ("sgd",)), {}, "by=[0. 0.] is not known; give one of sgd"),
+    *(
+        (args.real_array, ("x", value, "give a float"), {}, f"{shown('x', value)} must be a number; give a float")
+        for value in (b"1.5", np.int8(16), np.complex128(1 + 1j), np.ma.array(1.0, mask=True), np.True_, Fraction(1, 2))
+    ),
+    *((args.sigma, ("s", value), {}, f"{shown('s', value)} must be a number; {SIGMA}") for value in (b"1", 10**400)),
     (args.instance_of, ("data", 3, (str, bytes)), {}, "data=3 must be a str or bytes"),
 ]
 
@@ -109,6 +116,15 @@ def test_a_traced_value_has_a_shape_all_the_same():
         jax.jit(lambda x: args.sigma("sigma_w", x, single=True))(jnp.ones(3))
     with pytest.raises(InputError, match="must be an integer"):
         jax.jit(lambda n: args.whole("width", n))(3)
+
+
+def test_seeds_above_32_bits_are_keys_of_their_own():
+    keys = [args.random_key("key", seed) for seed in (0, 1, 2**32, 2**32 + 1, 2**63 - 1)]
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 5
+    assert args.random_key("key", 7) == jax.random.key(7)
+    for no_key in (jnp.ones(3), jax.random.split(jax.random.key(0), 2)):
+        with pytest.raises(InputError, match="must be a JAX key"):
+            args.random_key("key", no_key)
 
 
 def test_keys():

@@ -13,11 +13,18 @@ from meanfield.interface.ranges import sigma_values, values_of, whole_values
     ("given", "says"),
     [
         ((0.0, 1.0, 0), "the number of points must be at least 1"),
-        ((0.0, 1.0, True), "the number of points must be at least 1"),
+        ((0.0, 1.0, True), "with an integer n"),
+        ((1, 2, 2.5), r"for three values give a list, \[1, 2, 2.5\]"),
+        ((1, 2, 3), r"can be three values or a range; for three values give a list, \[1, 2, 3\]"),
+        ((0.0, 1.0, 10**9), "at most 100000"),
+        (np.zeros(100_001), "at most 100000"),
+        (b"12", "must be a number"),
+        ([1j, 2.0], "must be a number"),
+        (np.ma.array([1.0, 2.0], mask=[False, True]), "must be a number"),
         ((1.0, 0.0, 3), r"give \(lo, hi, n\) with finite lo <= hi"),
         ((0.0, np.inf, 3), r"give \(lo, hi, n\) with finite lo <= hi"),
         (("0", 1.0, 3), r"give \(lo, hi, n\) with finite lo <= hi"),
-        ("tanh", r"must be \(lo, hi, n\) or an array of numbers"),
+        ("tanh", r"must be a number; give \(lo, hi, n\)"),
         ([], "one-dimensional array of finite numbers"),
         ([1.0, np.nan], "one-dimensional array of finite numbers"),
         ([[1.0]], "one-dimensional array of finite numbers"),
@@ -30,8 +37,8 @@ def test_bad_ranges(given, says):
 
 def test_a_list_of_three_is_values():
     assert values_of("x", [1, 2, 3]).tolist() == [1.0, 2.0, 3.0]
-    assert values_of("x", (1, 2, 3)).tolist() == [1.0, 1.5, 2.0]
-    assert values_of("x", (1.0, 2.0, 3.0)).tolist() == [1.0, 2.0, 3.0]
+    assert values_of("x", (1, 2, 5)).tolist() == [1.0, 1.25, 1.5, 1.75, 2.0]
+    assert values_of("x", sigma_values("x", [1.0, 2.0, 3.0])).tolist() == [1.0, 2.0, 3.0]
     assert values_of("x", 4.0).tolist() == [4.0]
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -58,6 +59,36 @@ def test_two_callables_of_one_name_differ():
     ]
 
 
+def test_parameters_are_in_the_manifest():
+    def leaky(slope):
+        return Sweep(mf.activation("leaky_relu", slope=slope), depths=(2,))
+
+    far = [Sweep(mf.activation("where(x > 30, a * x, tanh(x))", a=a), depths=(2,)) for a in (1.0, 2.0)]
+    for one, other in ((leaky(0.3), leaky(0.1)), far):
+        assert Sweep.from_json(one.to_json()).to_json() == one.to_json()
+        (difference,) = [text for text in one.differences(json.loads(other.to_json())) if "->" in text]
+        assert difference.startswith("activation: ")
+
+
+def test_a_callable_is_not_read_back_as_the_function_of_its_name():
+    def tanh(x):
+        return jnp.tanh(3 * x)
+
+    sweep = Sweep(tanh)
+    with pytest.raises(InputError, match="is a callable"):
+        Sweep.from_json(sweep.to_json())
+    first = json.loads(sweep.to_json()) | {"activation": "tanh"}  # as the first version wrote it
+    first["activation_values"] = first["activation_values"][:5]
+    with pytest.raises(InputError, match="another function"):
+        Sweep.from_json(json.dumps(first))
+    assert sweep.differences(first) == []
+
+
+def test_three_values_stay_values_when_a_field_is_replaced():
+    sweep = Sweep("leaky_relu", sigma_w=[1.0, 2.0, 4.0], axes={"slope": [0.1, 0.2, 0.4]})
+    assert dataclasses.replace(sweep, width=64).leaves == sweep.leaves
+
+
 def test_a_deep_narrow_grid_warns():
     (warning,) = Sweep(depths=(8, 64), width=64).warnings
     assert "width >= 128" in warning
@@ -76,6 +107,13 @@ def test_a_deep_narrow_grid_warns():
         ("sigma_w", (2.0, 1.0, 3), "sigma_w=(2.0, 1.0, 3)"),
         ("sigma_w", "wide", "sigma_w='wide'"),
         ("sigma_b", -0.1, "sigma_b=-0.1"),
+        ("sigma_w", b"1", "sigma_w=b'1'"),
+        ("sigma_w", (1, 2, 2.5), "give a list"),
+        ("sigma_w", (1.0, 2.0, 10**9), "at most 100000"),
+        ("sigma_b", 10**400, "sigma_b="),
+        ("depths", range(10**12), "more than 100000"),
+        ("data_path", 3, "data_path=3"),
+        ("width", 10**12, "too large"),
         ("width", 0, "width=0"),
         ("steps", True, "steps=True"),
         ("learning_rate", 0.0, "learning_rate=0.0"),

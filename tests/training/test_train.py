@@ -1,5 +1,6 @@
 """Small sweeps end to end: numbers, resuming, interruption, errors."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -10,10 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
 
 import meanfield as mf
+from meanfield.data import Dataset
 from meanfield.errors import InputError
+from meanfield.interface.saving import sole_writer
 from meanfield.training import Sweep, Trainability, train
+from meanfield.training.task import minibatches
 from meanfield.training.trainability import MEASURED
 
 # `meanfield.training.train` is the function; its module is what the tests reach into.
@@ -125,10 +130,125 @@ def test_bad_paths_are_found_before_training(name, tmp_path, monkeypatch):
 def test_files_that_are_not_ours_are_refused(tmp_path):
     path = tmp_path / "run.nc"
     path.write_text("not netcdf")
-    with pytest.raises(InputError, match="holds no saved sweep"):
+    with pytest.raises(InputError, match="cannot be read as NetCDF"):
         train(TINY, path, resume=True)
     with pytest.raises(InputError, match="resume"):
         train(TINY, resume=True)
+
+
+def edited(path, change, sealed=False):
+    """A copy of a run, changed; without its checksum, as a file of the first version, unless `sealed`."""
+    dataset = change(xarray.load_dataset(path, engine="scipy"))
+    if not sealed:
+        del dataset.attrs["checksum"]
+    target = path.with_name("edited.nc")
+    dataset.to_netcdf(target, engine="scipy")
+    return target
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.isel(sigma_w=slice(None, None, -1)), "the axis sigma_w is not the sweep's"),
+        (lambda d: d.isel(depth=slice(0, 1)), "the axis depth is not the sweep's"),
+        (lambda d: d.assign(train_accuracy=d.train_accuracy * 9), "train_accuracy of a finished network"),
+        (lambda d: d.assign(test_loss=d.test_loss * np.nan), "test_loss of a finished network"),
+        (lambda d: d.assign(finished=d.finished & False), "networks that are not finished"),
+        (lambda d: d.assign(train_loss=d.train_loss.transpose("seed", "depth", "sigma_w")), "is over seed, depth"),
+        (lambda d: d.assign(train_loss=d.train_loss.astype(str)), "not numbers"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*no checksum")
+def test_an_edited_run_is_refused_and_kept(tiny, tmp_path, change, says):
+    path = tmp_path / "run.nc"
+    tiny.save(path)
+    for sealed, words in ((True, "its checksum is another"), (False, says)):
+        target = edited(path, change, sealed)
+        before = target.read_bytes()
+        with pytest.raises(InputError, match=words):
+            train(TINY, target, resume=True)
+        assert target.read_bytes() == before
+
+
+def test_any_damage_is_seen(tiny, tmp_path):
+    path = tmp_path / "run.nc"
+    tiny.save(path)
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(content), 100):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        for damaged in (flipped, content[:place]):
+            path.write_bytes(damaged)
+            with pytest.raises(InputError) as error:
+                Trainability.load(path)
+            assert "\n" not in str(error.value)
+
+
+def test_another_run_holds_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "run.nc"
+    stop_before(monkeypatch, depth=2)
+    with sole_writer("path", path), pytest.raises(InputError, match="being written by another run"):
+        train(TINY, path)
+    train(TINY, path)
+    assert os.listdir(tmp_path) == ["run.nc"]
+
+
+def test_another_data_set_of_the_same_name_is_refused(tmp_path, monkeypatch):
+    stop_before(monkeypatch, depth=2)
+
+    def of(scale):
+        x, y = np.full((64, 4), scale, np.float32), np.arange(64) % 3
+        return dataclasses.replace(TINY, data=Dataset(x, y, x, y, "mine", 3))
+
+    train(of(1.0), tmp_path / "run.nc")
+    with pytest.raises(InputError, match="data: another data set of the same name"):
+        train(of(2.0), tmp_path / "run.nc", resume=True)
+
+
+KILLED = """
+import dataclasses, sys
+import meanfield as mf
+from tests.training.test_train import TINY
+sys.stdout.write("ready\\n"); sys.stdout.flush()
+mf.train(dataclasses.replace(TINY, sigma_w=[1.0, 1.5, 2.0, 2.5], steps=30), sys.argv[1], resume=True, progress=False)
+"""
+
+
+def killed_runs(path, count):
+    """Start a run and kill it at a random moment, `count` times; then finish it."""
+    rng = np.random.default_rng(count)
+    root = Path(mf.__file__).parent.parent
+    environment = os.environ | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
+    for _ in range(count):
+        command = [sys.executable, "-c", KILLED, str(path)]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, cwd=root) as process:
+            process.stdout.readline()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=rng.uniform(0, 6))
+            process.kill()
+        assert process.returncode in (0, -9)
+        if path.exists():
+            Trainability.load(path)
+    wanted = dataclasses.replace(TINY, sigma_w=[1.0, 1.5, 2.0, 2.5], steps=30)
+    return train(wanted, path, resume=True), train(wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [50])
+def test_nothing_is_lost_in_killed_runs(tmp_path, count):
+    resumed, alone = killed_runs(tmp_path / "run.nc", count)
+    assert same(resumed, alone)
+    assert set(os.listdir(tmp_path)) <= {"run.nc"}
+
+
+def test_batches_are_drawn_as_they_are_needed():
+    whole = minibatches(0, 20, 30, 6)
+    assert all((minibatches(0, 20, 7, 6, first) == whole[first : first + 7]).all() for first in (0, 2, 3, 20))
+    many = Sweep(steps=2**31 - 1, depths=(2,), width=8)
+    assert grid.Task.of(many, many.dataset()).rows.shape == (4096, 64)
+    with pytest.raises(InputError, match="steps=1000000000000 is too large"):
+        Sweep(steps=10**12)
 
 
 def test_divergence_is_measured_and_flagged():
@@ -194,7 +314,8 @@ def test_what_the_theory_calls_untrainable_does_not_train():
 
 def test_what_the_first_version_wrote_still_loads():
     path = Path(mf.__file__).parent.parent / "figures" / "trainability_tanh.nc"
-    found = Trainability.load(path)
+    with pytest.warns(UserWarning, match="no checksum"):
+        found = Trainability.load(path)
     assert found.complete and found.train_accuracy.shape == found.sweep.shape == (8, 11, 1)
     assert found.sweep == Sweep() and found.curve_sigma_w.shape == found.curve_xi_c.shape
     np.testing.assert_allclose(found.sigma_w, np.linspace(1, 2, 11))
