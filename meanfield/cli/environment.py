@@ -28,16 +28,23 @@ def cache_folder(environ: Mapping[str, str]) -> Path | None:
     return Path(base) / "meanfield" / "jax"
 
 
+def _is_private(folder: Path) -> bool:
+    """Whether only this user can write there: what another puts into the cache would be run."""
+    found = folder.stat()
+    ours = not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
+    return ours and os.access(folder, os.W_OK)
+
+
 def use_compilation_cache() -> None:
-    """Point JAX at the cache; if it cannot be written, compile each time and say nothing."""
+    """Point JAX at the cache; if it is not a private folder that can be written, compile each time and say nothing."""
     folder = cache_folder(os.environ)
     if folder is None:
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_private(folder):
+            return
     except OSError:
-        return
-    if not os.access(folder, os.W_OK):
         return
     import jax
 

@@ -48,7 +48,7 @@ def _numbers(option: str, items: list[str], form: str, example: str) -> dict[str
     for item in items:
         name, _, value = item.partition("=")
         try:
-            values[name.strip()] = float(value)
+            values[name.strip()] = float(plain(value))
         except ValueError:
             raise InputError(f"{option} {item!r}: give {form} with a number, as in {option} {example}") from None
     return values
@@ -73,7 +73,7 @@ def block(args: argparse.Namespace, **leaves: float) -> Any:
 
 def sigmas(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add --sigma-w and --sigma-b, one number each."""
-    parser.add_argument("--sigma-w", type=number, required=required, metavar="S", help="std of the weights x fan_in")
+    parser.add_argument("--sigma-w", type=number, required=required, metavar="S", help="std of weights x sqrt(fan_in)")
     parser.add_argument("--sigma-b", type=number, required=required, metavar="S", help="standard deviation of biases")
 
 
@@ -87,6 +87,17 @@ def figure(parser: argparse.ArgumentParser, required: bool = False) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", required=required, help="figure: .png, .pdf or .svg")
 
 
+def plain(word: str) -> str:
+    """A word that may be a number; ValueError where Python would read one that nobody writes so: 1_5 is not 15.
+
+    >>> plain("1.5")
+    '1.5'
+    """
+    if "_" in word or not word.isascii():
+        raise ValueError(word)
+    return word
+
+
 def number(word: str) -> float:
     """A float; argparse turns the error into an `InputError` that names the option.
 
@@ -94,7 +105,7 @@ def number(word: str) -> float:
     0.001
     """
     try:
-        return float(word)
+        return float(plain(word))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{word!r} is not a number") from None
 
@@ -106,7 +117,7 @@ def integer(word: str) -> int:
     50
     """
     try:
-        return int(word)
+        return int(plain(word))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{word!r} is not an integer") from None
 
@@ -121,7 +132,7 @@ def span(option: str, words: list[str] | None) -> tuple[float, float, int] | Non
         return None
     try:
         low, high, count = words
-        return float(low), float(high), int(count)
+        return float(plain(low)), float(plain(high)), int(plain(count))
     except ValueError:
         raise InputError(
             f"{option} {' '.join(words)}: give LO HI N, two numbers and how many points, as in {option} 0.5 4 300"

@@ -93,7 +93,7 @@ def _values(words: list[str] | None) -> tuple | list | None:
     if len(words) == 3 and words[2].isdigit():
         return options.span("--sigma-w", words)
     try:
-        return [float(word) for word in words]
+        return [float(options.plain(word)) for word in words]
     except ValueError:
         raise InputError(f"--sigma-w {' '.join(words)}: give LO HI N, or numbers") from None
 
