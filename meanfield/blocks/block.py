@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ..errors import InputError
@@ -18,6 +19,7 @@ from ..gaussian.named import activation
 from ..gaussian.pairs import pair_moments
 from ..interface.arguments import sigma
 from ..interface.numbers import Scalar
+from ..interface.precision import is_traced
 from .batch_sphere import on_sphere
 from .kernel import Kernel
 
@@ -121,6 +123,12 @@ class Activate(Pointwise):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phi", as_activation(self.phi))
+
+    def check(self) -> None:
+        phi = activation(self.phi)
+        for name, value in phi.params.items():
+            if not (is_traced(value) or all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(value))):
+                raise InputError(f"{name}={value} of the activation {phi.name} must be finite; give a number")
 
     def __call__(self, kernel: Kernel) -> Kernel:
         return on_sphere(self.phi, kernel) if kernel.batch_size_on_sphere else super().__call__(kernel)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..gaussian.named import NAMED, activation
+from ..gaussian.named import NAMED, activation, source_of
 from ..interface.arguments import nearest, one_of
 from ..interface.names import load_blocks
 from ..interface.precision import is_traced
@@ -105,25 +105,12 @@ def _with_own_kinks(before: Any, after: Any) -> Any:
     same = list(after.params.values()) == list(before.params.values()) if not is_traced((before, after)) else False
     if same or not after.params:
         return after
-    if _is_named(after):
-        return replace(after, kinks=NAMED[after.name](**after.params).kinks)
-    if is_traced(after.params) or not _is_expression(after):
+    source = source_of(after)
+    if source in NAMED:
+        return replace(after, kinks=NAMED[source](**after.params).kinks)
+    if is_traced(after.params) or source is None:
         return after
-    return activation(after.name, **after.params)
-
-
-def _is_named(phi: Activation) -> bool:
-    """Whether an activation is the one that its name denotes."""
-    return phi.name in NAMED and NAMED[phi.name]().fn is phi.fn
-
-
-def _is_expression(phi: Activation) -> bool:
-    """Whether an activation can be rebuilt from its name and parameters."""
-    try:
-        same = activation(phi.name, **{k: float(v) for k, v in phi.params.items()})
-    except (InputError, TypeError):
-        return False
-    return same.steps == phi.steps and getattr(same.fn, "__code__", 0) == getattr(phi.fn, "__code__", 1)
+    return activation(source, **after.params).named(after.name)
 
 
 def to_json(block: Block) -> str:
@@ -161,9 +148,10 @@ def _described(part: Any) -> Any:
         return {"type": type(part).__name__} | {f.name: _described(getattr(part, f.name)) for f in fields(part)}
     if isinstance(part, Activation):
         params = {k: _described(v) for k, v in part.params.items()}
-        if not (_is_named(part) or _is_expression(part)):
+        source = source_of(part)
+        if source is None:
             raise InputError(f"activation={part!r} is a callable; only names and expressions have a JSON form")
-        return {"activation": part.name, "params": params}
+        return {"activation": source, "params": params}
     if isinstance(part, (tuple, list)):
         return [_described(inner) for inner in part]
     if is_traced(part):

@@ -8,6 +8,7 @@ import jax
 from jax import lax
 
 from ..errors import InputError
+from ..interface.arguments import whole
 from ..interface.numbers import Scalar
 from .block import Block, has_trait
 from .kernel import Kernel
@@ -72,6 +73,9 @@ class Repeat(Block):
 
     block: Block
     depth: int = field(metadata={"static": True})
+
+    def check(self) -> None:
+        whole("depth", self.depth, 0)
 
     def __call__(self, kernel: Kernel) -> Kernel:
         if self.depth < 1:

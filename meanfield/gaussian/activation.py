@@ -88,6 +88,15 @@ class Activation:
         """Whether phi itself jumps somewhere, so that E[phi'^2] is infinite."""
         return any(self.steps)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # Not every function of JAX can be pickled; those with a name or a text are, by it.
+        from .named import remade, source_of
+
+        source = source_of(self)
+        if source is None:
+            return super().__reduce_ex__(protocol)
+        return remade, (source, self.params, self.kinks, self.steps, self.closed, (self.scale, self.name))
+
     def named(self, name: str) -> Activation:
         """The same activation under another name."""
         return replace(self, name=name)

@@ -61,7 +61,7 @@ _COMPARE = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_MAX_LENGTH = 500
+_MAX_LENGTH, _MAX_DEPTH = 500, 60
 
 
 def is_expression(text: str) -> bool:
@@ -90,16 +90,68 @@ def parse(text: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
     _check(tree, text, names)
     if "x" not in names:
         raise InputError(f"activation={text!r} does not contain x; write an expression in x")
+    return Expression(text, _folded(tree, text)), tuple(n for n in names if n != "x")
 
-    def function(x: Any, **params: Any) -> Any:
+
+class Expression:
+    """The function of (x, **free names) that a text defines: equal, and pickled, by its text."""
+
+    def __init__(self, text: str, tree: ast.AST) -> None:
+        self.text, self._tree = text, tree
+
+    def __call__(self, x: Any, **params: Any) -> Any:
         x = jnp.asarray(x)
-        return jnp.asarray(_evaluate(tree, {"x": x} | CONSTANTS | params) + jnp.zeros_like(x), x.dtype)
+        return jnp.asarray(_evaluate(self._tree, {"x": x} | CONSTANTS | params) + jnp.zeros_like(x), x.dtype)
 
-    return function, tuple(n for n in names if n != "x")
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __reduce__(self) -> tuple:
+        return _read, (self.text,)
 
 
-def _check(node: ast.AST, text: str, names: list[str]) -> None:
-    """Refuse every node outside the table; collect the free names."""
+def _read(text: str) -> Callable[..., Any]:
+    return parse(text)[0]
+
+
+def _folded(node: ast.AST, text: str) -> ast.AST:
+    """The tree with its constant arithmetic carried out in floats, so that no power of integers is ever computed."""
+    for name, child in ast.iter_fields(node):
+        if isinstance(child, ast.expr):
+            setattr(node, name, _folded(child, text))
+        elif isinstance(child, list):
+            setattr(node, name, [_folded(c, text) if isinstance(c, ast.expr) else c for c in child])
+    value: Any = None
+    if isinstance(node, ast.Constant):
+        value = node.value
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
+        value = _UNARY[type(node.op)](node.operand.value)
+    elif isinstance(node, ast.BinOp) and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
+        with np.errstate(all="ignore"):
+            value = _BINARY[type(node.op)](np.float64(node.left.value), np.float64(node.right.value))
+    return node if value is None else ast.Constant(_constant(value, node, text))
+
+
+def _constant(value: Any, node: ast.AST, text: str) -> float | int:
+    """A finite real constant; whole numbers up to 64 stay integers, whose powers are products."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
+    if not np.isfinite(number):
+        what = ast.unparse(node)
+        what = what if len(what) < 40 else what[:36] + " ..."
+        raise InputError(f"activation={text!r}: the constant {what} is not a finite real number; write one that is")
+    return int(number) if number.is_integer() and abs(number) <= 64 else number
+
+
+def _check(node: ast.AST, text: str, names: list[str], depth: int = 0) -> None:
+    """Refuse every node outside the table, and deep nesting; collect the free names."""
+    if depth > _MAX_DEPTH:
+        raise InputError(f"activation: the expression is nested more than {_MAX_DEPTH} deep; write it flatter")
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return
     if isinstance(node, ast.Name):
@@ -123,7 +175,7 @@ def _check(node: ast.AST, text: str, names: list[str]) -> None:
             f"{', '.join(FUNCTIONS)}"
         )
     for child in children:
-        _check(child, text, names)
+        _check(child, text, names, depth + 1)
 
 
 def _call_arguments(node: ast.Call, text: str) -> list[ast.AST]:

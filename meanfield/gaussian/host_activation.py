@@ -48,6 +48,7 @@ class HostActivation:
         self._evaluate = Elementwise(phi.fn, phi.params)
         self.kinks: Arrays = np.asarray(phi.kinks, np.float64)
         self.scale, self.has_steps = phi.scale, phi.has_steps
+        self.steps = phi.steps
         self._steps = np.asarray(phi.steps, bool)
         self._latest: tuple = ()
         self._grids: dict[Any, Any] = {}

@@ -21,6 +21,8 @@ _EVEN = ((32.0, 1.0 / 512), (2.0, 1.0 / 16384))
 _RATIO = 1.0 / 256
 """Grid steps: even ones within a reach of 0, and relative ones from _NEAREST to _REACH."""
 _MOST = 16
+_DEFINED = 40.0
+"""How far from 0 a function must be defined."""
 _SEEN, _TOLD = 12.0, 1e-9
 
 
@@ -76,6 +78,14 @@ def _check_elementwise(fn: Callable, label: str) -> None:
     same = partial(np.allclose, rtol=1e-6, atol=1e-9)
     if not (same(alone, y) and same(square, [y, y[::-1]])):
         raise InputError(f"{label} is not elementwise: a value depends on its neighbours in the array")
+    far = np.append(0.0, np.sort(np.concatenate([g[np.abs(g) < _DEFINED] for g in _grids()])))
+    with np.errstate(all="ignore"):
+        lost = far[np.isnan(carried_out(far))]
+    if lost.size:
+        raise InputError(
+            f"{label} is NaN at x = {lost[np.argmin(np.abs(lost))]:.4g}, where a Gaussian reaches; define it there, as "
+            "jnp.where does"
+        )
 
 
 def _grids() -> list[np.ndarray]:

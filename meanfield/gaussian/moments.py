@@ -90,7 +90,16 @@ def samples_of(phi: Any, kinks: Array) -> Samples:
     one_sided = phi.slope(xp.asarray(aside))
     jump = xp.asarray(np.inf if phi.has_steps else 0.0, dtype)
     at_zero = phi(xp.zeros((1,), dtype))[0]
-    return Samples(x, dx, phi(x), phi.slope(x), at_zero, xp.mean(one_sided**2), jump)
+    # As q -> 0 a jump elsewhere is out of reach: the limit of chi is taken with gap / q held fixed.
+    there = xp.any((kinks == 0) & _marked(phi, kinks)) if phi.has_steps else False
+    slope_at_zero = xp.where(there, xp.asarray(np.inf, dtype), xp.mean(one_sided**2))
+    return Samples(x, dx, phi(x), phi.slope(x), at_zero, slope_at_zero, jump)
+
+
+def _marked(phi: Any, kinks: Array) -> np.ndarray:
+    """Which of the kinks, padded, are steps."""
+    steps = np.asarray(phi.steps, bool)
+    return np.pad(steps, (0, kinks.size - steps.size))
 
 
 @jax.tree_util.register_dataclass
@@ -152,7 +161,7 @@ class Samples(ClosedForms):
         summed = Moments(
             mean,
             xp.where(xp.isnan(weight[..., 0, 0]), np.nan, second.value),
-            xp.where(q > 0, squared, self.slope_at_zero) + self.jump,
+            xp.where(q > 0, squared + self.jump, self.slope_at_zero),
             second.error,
         )
         return self._before_the_nodes(q, summed)
@@ -188,7 +197,7 @@ class Samples(ClosedForms):
         share = q / smallest(q.dtype)
         # A jump at 0 leaves E[phi^2] the same at every q > 0.
         below = (share < 1) & ((self.jump == 0) | (q == 0))
-        second = self.at_zero**2 + self.slope_at_zero * q
+        second = self.at_zero**2 + xp.where(q > 0, self.slope_at_zero, 0.0) * q
         root = xp.sqrt(xp.where((share > 0) & below, share, 1.0)) * (share > 0)
         return Moments(
             xp.where(below, self.at_zero + (first.mean - self.at_zero) * root, first.mean),

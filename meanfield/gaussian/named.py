@@ -20,7 +20,7 @@ from ..interface.arguments import nearest
 from ..interface.precision import is_traced
 from .activation import Activation
 from .closed_forms import ErrorFunction, Sinusoid, TwoLevels, TwoSlopes
-from .expression import is_expression, parse
+from .expression import Expression, is_expression, parse
 from .kinks import inspect_callable
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
@@ -230,6 +230,25 @@ def _from_callable(fn: Callable) -> Activation:
     name = getattr(fn, "__name__", type(fn).__name__).strip("<>")
     found = inspect_callable(fn, f"activation={name}")
     return Activation(fn, kinks=found.kinks, steps=found.steps, scale=found.scale, name=name)
+
+
+def source_of(phi: Activation) -> str | None:
+    """The name or expression of which phi is the function, whatever it is called; None for a callable.
+
+    >>> source_of(activation("relu").named("mine")), source_of(activation(lambda x: x).named("relu"))
+    ('relu', None)
+    """
+    if isinstance(phi.fn, Expression):
+        return phi.fn.text
+    # One function may have two names: leaky_relu and prelu.
+    names = [phi.name, *NAMED] if phi.name in NAMED else [*NAMED]
+    return next((name for name in names if NAMED[name]().fn is phi.fn), None)
+
+
+def remade(source: str, params: dict[str, Any], kinks: tuple, steps: tuple, closed: Any, more: tuple) -> Activation:
+    """An activation that was pickled by its source."""
+    fn = NAMED[source]().fn if source in NAMED else parse(source)[0]
+    return Activation(fn, params, kinks, closed, steps, *more)
 
 
 def _from_expression(text: str, params: dict[str, Any]) -> Activation:

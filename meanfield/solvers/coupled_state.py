@@ -136,7 +136,11 @@ def slowest(matrix: Array) -> Array:
 
 
 def pairs_apart(block: Block, state: Array, chaotic: Array, chi_1: Array) -> tuple[Array, Array]:
-    """The fixed gap of two inputs at a state, and chi_c there: the slowest decay of (gap, gap_across) towards it."""
+    """The fixed gap of two inputs at a state, and chi_c there: the slowest decay of (gap, gap_across) towards it.
+
+    Equal inputs stay equal in the ordered phase, unless a block draws noise for each of them.
+    """
+    apart = chaotic | has_trait(block, "per_input_noise")
 
     def f(block: Block, state: Array, pair: Array) -> Array:
         after = block(kernel_of(block, state, pair[0], pair[1]))
@@ -144,7 +148,7 @@ def pairs_apart(block: Block, state: Array, chaotic: Array, chi_1: Array) -> tup
 
     frozen = partial(f, lax.stop_gradient(block), lax.stop_gradient(state))
     start = jnp.stack([state[0] / 2, jnp.maximum(state[1], state[0] / 2)])
-    pair, _ = _iterate(frozen, lax.stop_gradient(start), jnp.where(chaotic, _MOST, 0))
+    pair, _ = _iterate(frozen, lax.stop_gradient(start), jnp.where(apart, _MOST, 0))
     fall = jax.jacfwd(frozen)(pair)
     system = jnp.eye(2, dtype=pair.dtype) - fall
     usable = jnp.all(jnp.isfinite(system)) & (jnp.abs(jnp.linalg.det(system)) > 1e-12)
@@ -154,7 +158,7 @@ def pairs_apart(block: Block, state: Array, chaotic: Array, chi_1: Array) -> tup
     # Where a block maps pairs to NaN there is no slope either.
     chi_c = jnp.where(jnp.isnan(pair[0]), jnp.nan, chi_c)
     gap = jnp.minimum(pair[0], state[0])
-    return jnp.where(chaotic, gap, 0.0), jnp.where(chaotic, chi_c, chi_1)
+    return jnp.where(apart, gap, 0.0), jnp.where(apart, chi_c, chi_1)
 
 
 def padded(value: Array) -> Array:

@@ -1,15 +1,19 @@
 """Leaves by path, and blocks as JSON."""
 
+import copy
 import json
+import pickle
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import meanfield as mf
 from meanfield.blocks.architectures import ARCHITECTURES
 from meanfield.errors import InputError
+from meanfield.gaussian.named import NAMED
 
 DEEP = mf.Residual(mf.MLP("leaky_relu", 1.2, 0.1), scale=0.5) >> mf.Dropout(0.1) >> mf.Conv([0.2, 0.8], 1.4)
 
@@ -75,3 +79,24 @@ def test_a_class_that_is_defined_again_replaces_the_one_before():
 
     first, second = define(), define()
     assert type(mf.from_json(mf.to_json(second(1.5)))) is second is not first
+
+
+@pytest.mark.parametrize("phi", [*NAMED, "x*tanh(x)", "where(x > 0, x, .2*x)"])
+def test_a_block_can_be_pickled_and_copied(phi):
+    block = mf.MLP(phi, 1.0, 0.1)
+    assert pickle.loads(pickle.dumps(block)) == block
+    assert copy.deepcopy(block) == block
+
+
+def test_a_label_does_not_decide_what_is_written_or_replaced():
+    labelled = mf.MLP(mf.activation("leaky_relu", slope=0.2).named("max(x,0)"), 1.0)
+    assert mf.from_json(mf.to_json(labelled)).blocks[0].phi.fn is labelled.blocks[0].phi.fn
+    mine = mf.activation("where(x > 0, x, a * x)", a=0.1).named("tanh")
+    moved = mf.with_leaf(mf.MLP(mine, 1.0), "a", 0.3)
+    assert moved.blocks[0].phi.fn == mine.fn and moved.blocks[0].phi.name == "tanh"
+
+    def tanh(x):
+        return jnp.tanh(3 * x)
+
+    with pytest.raises(InputError, match="callable"):
+        mf.to_json(mf.MLP(tanh, 1.0))

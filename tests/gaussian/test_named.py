@@ -1,5 +1,7 @@
 """Activations as users type them, and the kinks found in them."""
 
+import copy
+import pickle
 import re
 
 import jax
@@ -130,3 +132,29 @@ def test_parameters():
         mf.activation("tanh", slope=1.0)
     with pytest.raises(InputError, match="no parameter b"):
         mf.activation("a * x", a=1.0, b=2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x+10**10**10", "not a finite real number"),
+        ("(-1)**0.5*x", "not a finite real number"),
+        ("x*(1/(1-1))", "not a finite real number"),
+        ("x*" + "9" * 400, "not a finite real number"),
+        ("-" * 100 + "x", "nested more than"),
+    ],
+)
+def test_constants_of_an_expression_are_finite_floats(text: str, says: str) -> None:
+    with pytest.raises(mf.InputError, match=says):
+        mf.activation(text)
+
+
+def test_an_expression_is_equal_by_its_text_and_can_be_pickled() -> None:
+    block = mf.MLP("where(x > 0, x, .2*x)", 1.0, 0.1)
+    assert pickle.loads(pickle.dumps(block)) == block == copy.deepcopy(block)
+
+
+@pytest.mark.parametrize("fn", [lambda x: jnp.where(x > 5, jnp.nan, jnp.tanh(x)), lambda x: x * jnp.log(jnp.abs(x))])
+def test_nan_where_a_gaussian_reaches_is_an_error_that_says_where(fn) -> None:
+    with pytest.raises(mf.InputError, match="NaN"):
+        mf.activation(fn)

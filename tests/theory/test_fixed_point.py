@@ -244,3 +244,44 @@ def test_bad_input_is_one_line_that_names_the_argument(call, says):
     with pytest.raises(InputError) as caught:
         call()
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_noise_separates_equal_inputs_in_the_ordered_phase_as_well():
+    # By iterating the map of the pair in 30 digits.
+    point = mf.fixed_point(mf.LayerNorm(0.5) >> mf.Dense(0.6, 0.3) >> mf.Activate("sigmoid") >> mf.Noise(0.1, 0.2))
+    assert point.phase == "ordered"
+    assert abs(point.one_minus_c_star - 0.155873) < 1e-6 and abs(point.chi_c - 0.097710) < 1e-6
+
+
+def test_a_mean_of_zero_rests_though_it_rounds():
+    point = mf.fixed_point(mf.LayerNorm() >> mf.Dense(0.9, 0.3) >> mf.Activate("tanh"))
+    assert point.status == "converged"
+    assert abs(point.q_star - 0.375209) < 1e-6 and abs(point.chi_1 - 1.043436) < 1e-6
+
+
+@pytest.mark.parametrize("phi", ["hard_shrink", "where(abs(x) > 1, x - sign(x), 0*x)", "where(x > 1, x, 0*x)", "x**2"])
+def test_what_is_flat_near_zero_is_ordered_there(phi):
+    # V(q) / q -> 0 as q -> 0, jumps and kinks elsewhere or not.
+    point = mf.fixed_point(mf.MLP(phi, 0.5, 0.0))
+    assert point.status == "zero" and point.phase == "ordered"
+    assert point.chi_1 == 0 and point.chi_q == 0
+
+
+def test_a_jump_at_zero_separates_whatever_is_not_equal():
+    assert mf.fixed_point(mf.MLP("sign", 0.0, 0.0)).chi_1 != np.inf
+    assert mf.fixed_point(mf.MLP("x + sign(x)", 0.5, 0.0)).chi_1 == np.inf
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: mf.MLP(3, 1.0), "activation=3"),
+        (lambda: mf.MLP(None, 1.0), "activation=None"),
+        (lambda: mf.MLP(mf.activation("leaky_relu", slope=float("nan")), 1.0), "slope=nan"),
+        (lambda: mf.fixed_point(mf.Repeat(mf.MLP("tanh", 1.0), -1)), "depth=-1"),
+        (lambda: mf.fixed_point(mf.Repeat(mf.MLP("tanh", 1.0), 2.5)), "depth=2.5"),
+    ],
+)
+def test_what_is_no_block_is_refused(make, says):
+    with pytest.raises(mf.InputError, match=says):
+        make()
