@@ -35,12 +35,14 @@ class Block:
     independent_weights : its output passes through its own random weights, so that it is independent of its input
     per_input_noise     : it separates identical inputs
     couples_members     : it couples the members of an input (examples of a batch, tokens of a sequence)
+    mixes_scales        : it multiplies each unit by a random factor, so that a Gaussian becomes a mixture of Gaussians
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     independent_weights: ClassVar[bool] = False
     per_input_noise: ClassVar[bool] = False
     couples_members: ClassVar[bool] = False
+    mixes_scales = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -198,6 +200,17 @@ class Serial(Block):
     """Blocks in series; `a >> b` makes one."""
 
     blocks: tuple[Block, ...]
+
+    def check(self) -> None:
+        before = None
+        # A block is repeated: what ends it stands before what begins it.
+        for block in (*self.blocks, *self.blocks):
+            if before is not None and isinstance(block, Pointwise):
+                raise InputError(
+                    f"block={block!r} follows {before!r}, whose random factors leave a mixture of Gaussians; put the "
+                    "factors behind the activation, or a Dense between them"
+                )
+            before = block if block.mixes_scales else None if block.independent_weights else before
 
     def __call__(self, kernel: Kernel) -> Kernel:
         for i, block in enumerate(self.blocks):

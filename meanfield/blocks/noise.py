@@ -15,6 +15,7 @@ from ..gaussian.activation import Activation
 from ..gaussian.quadrature import expectation
 from ..interface.arguments import drop_rate, sigma
 from ..interface.numbers import Scalar
+from ..interface.precision import is_traced
 from .block import Activate, Block, Pointwise
 from .kernel import Kernel
 
@@ -37,6 +38,11 @@ class Dropout(Block):
 
     rate: Scalar
     per_input_noise: ClassVar[bool] = True
+
+    @property
+    def mixes_scales(self) -> bool:
+        """Whether anything may be dropped."""
+        return may_differ_from_zero(self.rate)
 
     def check(self) -> None:
         drop_rate("rate", self.rate)
@@ -62,6 +68,11 @@ class Noise(Block):
     additive: Scalar = 0.0
     per_input_noise: ClassVar[bool] = True
 
+    @property
+    def mixes_scales(self) -> bool:
+        """Whether there may be a multiplicative part."""
+        return may_differ_from_zero(self.multiplicative)
+
     def check(self) -> None:
         sigma("multiplicative", self.multiplicative)
         sigma("additive", self.additive)
@@ -69,6 +80,11 @@ class Noise(Block):
     def __call__(self, kernel: Kernel) -> Kernel:
         added = jnp.square(self.additive) * jnp.ones_like(kernel.q1)
         return _multiplied(kernel, jnp.square(self.multiplicative)).with_noise(added, added)
+
+
+def may_differ_from_zero(value: Scalar) -> bool:
+    """Whether a number, or one that is traced, may be other than 0."""
+    return is_traced(value) or bool(np.any(np.asarray(value) != 0))
 
 
 def _multiplied(kernel: Kernel, var: Scalar) -> Kernel:

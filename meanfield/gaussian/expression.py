@@ -130,8 +130,10 @@ def _folded(node: ast.AST, text: str) -> ast.AST:
     elif isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
         value = _UNARY[type(node.op)](node.operand.value)
     elif isinstance(node, ast.BinOp) and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
+        left: Any = node.left.value
+        right: Any = node.right.value
         with np.errstate(all="ignore"):
-            value = _BINARY[type(node.op)](np.float64(node.left.value), np.float64(node.right.value))
+            value = _BINARY[type(node.op)](np.float64(left), np.float64(right))
     return node if value is None else ast.Constant(_constant(value, node, text))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..blocks.block import MLP, Activate, Block
@@ -301,7 +302,7 @@ def _activation_from_json(found: dict[str, Any]) -> Any:
 
 
 def _at_probes(phi: Activation) -> np.ndarray:
-    return np.asarray(phi(np.asarray(_PROBES, np.float32)), float)
+    return np.asarray(phi(jnp.asarray(_PROBES, jnp.float32)), float)
 
 
 def _is_activation(part: Any) -> bool:

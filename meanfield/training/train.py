@@ -56,7 +56,7 @@ def train(
     if path is None:
         return _trained(sweep, data, None, _empty(sweep), progress)
     with sole_writer("path", path):
-        path = _checked(path, resume)  # another run may have written it since
+        _checked(path, resume)  # another run may have written it since
         stored = Trainability.load(path, sweep) if path.exists() else None
         scores = _empty(sweep) if stored is None else {name: getattr(stored, name).copy() for name in MEASURED}
         return _trained(sweep, data, path, scores, progress)
