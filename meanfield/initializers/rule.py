@@ -48,10 +48,14 @@ class Rule:
             raise InputError(f"{', '.join(options)}: set options first, then draw: rule(...)(key, shape)")
         shape = tuple(int(n) for n in shape)
         dtype = jnp.float32 if dtype is None else dtype
+        # Draws in half precision are not symmetric, and a rounded sigma is another sigma.
+        exact = jnp.promote_types(dtype, jnp.float32)
         # An empty kernel has no fan.
         if len(shape) < 2 or 0 in shape:
-            return normal(key, shape, dtype, out_sharding) * jnp.asarray(self.sigma_b, dtype)
-        return self.kernel(key, shape, dtype, out_sharding)
+            drawn = normal(key, shape, exact, out_sharding) * jnp.asarray(self.sigma_b, exact)
+        else:
+            drawn = self.kernel(key, shape, exact, out_sharding)
+        return drawn.astype(dtype)
 
     def _with(self, key: Any, options: dict[str, Any]) -> Rule:
         if key is not None:

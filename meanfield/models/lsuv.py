@@ -117,7 +117,7 @@ def _apply(layers: list[Layer], scales: dict[str, Any]) -> list[Layer]:
     for layer in layers:
         for param in layer.kernels.values() if layer.name in scales else ():
             old = param[...]
-            param[...] = old * jnp.asarray(scales[layer.name], old.dtype)
+            param[...] = (old * jnp.asarray(scales[layer.name], jnp.float32)).astype(old.dtype)
     return layers
 
 
@@ -138,7 +138,9 @@ class _OpenedLinen:
         for layer in self.layers:
             for name in layer.kernels if layer.name in scales else ():
                 by = scales[layer.name]
-                params = replaced(params, (*layer.path, name), lambda w, by=by: w * jnp.asarray(by, w.dtype))
+                params = replaced(
+                    params, (*layer.path, name), lambda w, by=by: (w * jnp.asarray(by, jnp.float32)).astype(w.dtype)
+                )
         return {**self.variables, "params": params}
 
 

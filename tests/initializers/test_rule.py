@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
+from meanfield import initializers
 from meanfield.errors import InputError
 from meanfield.initializers import Scaled
 
@@ -179,3 +180,21 @@ def test_weights_can_be_placed_on_a_mesh():
     weights = Scaled(1.5)(KEY, (8, 4), jnp.float32, out_sharding=place)
     assert weights.sharding == place
     np.testing.assert_array_equal(np.asarray(weights), np.asarray(Scaled(1.5)(KEY, (8, 4))))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["he", "lecun", "glorot", "orthogonal", "weight_standardized"])
+def test_half_precision_is_a_draw_in_float32_rounded_once(name, dtype):
+    rule, key, shape = getattr(initializers, name)(), jax.random.key(3), (512, 256)
+    rounded = rule(key, shape, jnp.float32).astype(dtype)
+    np.testing.assert_array_equal(np.asarray(rule(key, shape, dtype), float), np.asarray(rounded, float))
+
+
+def test_weights_of_half_precision_have_no_mean():
+    drawn = np.asarray(initializers.he()(jax.random.key(0), (1024, 1024), jnp.bfloat16), float)
+    assert abs(drawn.mean()) < 4 * (2 / 1024) ** 0.5 / 1024
+
+
+def test_a_large_fan_does_not_overflow_half_precision():
+    drawn = np.asarray(initializers.weight_standardized()(jax.random.key(0), (70_000, 2), jnp.float16), float)
+    assert drawn.var() * 70_000 == pytest.approx(1.0, rel=1e-3)
