@@ -117,7 +117,7 @@ def test_a_branch_must_be_independent_of_what_it_is_added_to():
     for block in (mf.Residual(mf.Activate("tanh")), mf.Sum((mf.LayerNorm(), mf.Dropout(0.1)))):
         with pytest.raises(InputError, match="random weights"):
             mf.variance_map(block, 1.0)
-    with pytest.raises(InputError, match=r"'erf'.* follows Dropout\(.*, which leaves no Gaussian"):
+    with pytest.raises(InputError, match=r"'erf'.* follows Dropout\(.*, whose random factors leave a mixture"):
         mf.variance_map(mf.Activate("tanh") >> mf.Dropout(0.1) >> mf.Activate("erf"), 1.0)
     with pytest.raises(InputError, match="not Gaussian"):
         mf.variance_map(mf.Residual(DENSE >> mf.Activate("tanh")) >> mf.Residual(mf.GLU("tanh") >> DENSE), 1.0)

@@ -31,8 +31,8 @@ def test_sigmas_fill_what_x_and_y_leave():
 
 
 def test_a_block_without_sigmas_names_its_leaves():
-    block = mf.Activate("leaky_relu") >> mf.Dropout(0.1)
-    with pytest.raises(mf.InputError, match=r"x=None stands for sigma_w.*blocks\.1\.rate"):
+    block = mf.Activate("leaky_relu") >> mf.Noise(additive=0.1)
+    with pytest.raises(mf.InputError, match=r"x=None stands for sigma_w.*blocks\.1\.additive"):
         mf.phase_diagram(block)
     for given in ("sigma_w", ("sigma_w",), 3):
         with pytest.raises(mf.InputError, match="must be"):
