@@ -35,14 +35,12 @@ class Block:
     independent_weights : its output passes through its own random weights, so that it is independent of its input
     per_input_noise     : it separates identical inputs
     couples_members     : it couples the members of an input (examples of a batch, tokens of a sequence)
-    mixes_scales        : it multiplies each unit by a random factor, so that a Gaussian becomes a mixture of Gaussians
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     independent_weights: ClassVar[bool] = False
     per_input_noise: ClassVar[bool] = False
     couples_members: ClassVar[bool] = False
-    mixes_scales = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -59,6 +57,13 @@ class Block:
         for part in fields(self):
             if part.name.startswith("sigma"):
                 sigma(part.name, getattr(self, part.name))
+
+    def mixing(self, before: Block | None) -> Block | None:
+        """The block whose random factors leave a mixture of Gaussians behind this one, given the one in front of it.
+
+        None where the units are Gaussian or have another law. InputError where an activation would act on a mixture.
+        """
+        return None if self.independent_weights else before
 
     def __rshift__(self, following: Block) -> Serial:
         if not isinstance(following, Block):
@@ -88,6 +93,13 @@ class Pointwise(Block):
     def pair(self, kernel: Kernel) -> Kernel:
         """The kernel after the block, for a Gaussian pair of scalars without members."""
         raise NotImplementedError
+
+    def mixing(self, before: Block | None) -> None:
+        if before is not None:
+            raise InputError(
+                f"block={self!r} follows {before!r}, whose random factors leave a mixture of Gaussians; put the "
+                "factors behind the activation, or a Dense between them"
+            )
 
     def __call__(self, kernel: Kernel) -> Kernel:
         if not kernel.gaussian:
@@ -201,16 +213,10 @@ class Serial(Block):
 
     blocks: tuple[Block, ...]
 
-    def check(self) -> None:
-        before = None
-        # A block is repeated: what ends it stands before what begins it.
-        for block in (*self.blocks, *self.blocks):
-            if before is not None and isinstance(block, Pointwise):
-                raise InputError(
-                    f"block={block!r} follows {before!r}, whose random factors leave a mixture of Gaussians; put the "
-                    "factors behind the activation, or a Dense between them"
-                )
-            before = block if block.mixes_scales else None if block.independent_weights else before
+    def mixing(self, before: Block | None) -> Block | None:
+        for block in self.blocks:
+            before = block.mixing(before)
+        return before
 
     def __call__(self, kernel: Kernel) -> Kernel:
         for i, block in enumerate(self.blocks):
@@ -243,6 +249,8 @@ def check_block(block: Any) -> None:
         raise InputError(f"block={block!r} is not a block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")
     for part in sub_blocks(block):
         part.check()
+    # A block is repeated: what ends it stands before what begins it.
+    block.mixing(block.mixing(None))
 
 
 def mlp_parts(block: Block) -> tuple[Any, Dense]:

@@ -39,10 +39,8 @@ class Dropout(Block):
     rate: Scalar
     per_input_noise: ClassVar[bool] = True
 
-    @property
-    def mixes_scales(self) -> bool:
-        """Whether anything may be dropped."""
-        return may_differ_from_zero(self.rate)
+    def mixing(self, before: Block | None) -> Block | None:
+        return self
 
     def check(self) -> None:
         drop_rate("rate", self.rate)
@@ -68,10 +66,9 @@ class Noise(Block):
     additive: Scalar = 0.0
     per_input_noise: ClassVar[bool] = True
 
-    @property
-    def mixes_scales(self) -> bool:
-        """Whether there may be a multiplicative part."""
-        return may_differ_from_zero(self.multiplicative)
+    def mixing(self, before: Block | None) -> Block | None:
+        none = not is_traced(self.multiplicative) and np.all(np.asarray(self.multiplicative) == 0)
+        return before if none else self
 
     def check(self) -> None:
         sigma("multiplicative", self.multiplicative)
@@ -80,11 +77,6 @@ class Noise(Block):
     def __call__(self, kernel: Kernel) -> Kernel:
         added = jnp.square(self.additive) * jnp.ones_like(kernel.q1)
         return _multiplied(kernel, jnp.square(self.multiplicative)).with_noise(added, added)
-
-
-def may_differ_from_zero(value: Scalar) -> bool:
-    """Whether a number, or one that is traced, may be other than 0."""
-    return is_traced(value) or bool(np.any(np.asarray(value) != 0))
 
 
 def _multiplied(kernel: Kernel, var: Scalar) -> Kernel:

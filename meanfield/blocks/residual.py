@@ -33,6 +33,9 @@ class Residual(Block):
     scale: Scalar = 1.0
     skip: Scalar = 1.0
 
+    def mixing(self, before: Block | None) -> Block | None:
+        return self.branch.mixing(before) or before
+
     def __call__(self, kernel: Kernel) -> Kernel:
         _check_independent(self.branch)
         return kernel.scaled(self.skip).add(self.branch(kernel).scaled(self.scale))
@@ -51,6 +54,9 @@ class Sum(Block):
     """
 
     branches: tuple[Block, ...]
+
+    def mixing(self, before: Block | None) -> Block | None:
+        return next((mixed for branch in self.branches if (mixed := branch.mixing(before))), None)
 
     def __call__(self, kernel: Kernel) -> Kernel:
         for branch in sorted(self.branches, key=lambda b: has_trait(b, "independent_weights"))[1:]:
@@ -76,6 +82,9 @@ class Repeat(Block):
 
     def check(self) -> None:
         whole("depth", self.depth, 0)
+
+    def mixing(self, before: Block | None) -> Block | None:
+        return before if self.depth < 1 else self.block.mixing(self.block.mixing(before))
 
     def __call__(self, kernel: Kernel) -> Kernel:
         if self.depth < 1:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
+from meanfield.blocks.block import Serial
 from meanfield.errors import InputError
 
 
@@ -294,6 +295,12 @@ def test_what_is_no_block_is_refused(make, says):
         mf.Dense(1.5) >> mf.Noise(multiplicative=1.0) >> mf.Activate("tanh"),
         mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.LayerNorm() >> mf.NReLU(),
         mf.LayerNorm() >> mf.MLP("tanh", 2.0) >> mf.Dropout(0.5),
+        mf.Residual(mf.Dense(1.5) >> mf.Dropout(0.5)) >> mf.Activate("tanh") >> mf.Dense(),
+        mf.Sum((mf.Dense(1.5) >> mf.Dropout(0.5), mf.Dense(0.5))) >> mf.Activate("tanh") >> mf.Dense(),
+        Serial((Serial((mf.Dense(1.5), mf.Dropout(0.5))), mf.Activate("tanh"))),
+        mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.Residual(mf.Activate("tanh") >> mf.Dense(1.0)),
+        mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.Repeat(mf.MLP("tanh", 1.0), 3),
+        mf.Repeat(mf.MLP("tanh", 1.0) >> mf.Dropout(0.5), 3) >> mf.Dense(),
         mf.Residual(mf.LayerNorm() >> mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.Activate("tanh") >> mf.Dense(1.0)),
     ],
 )
@@ -305,6 +312,6 @@ def test_an_activation_of_a_mixture_is_refused(block):
 
 
 def test_noise_that_leaves_a_gaussian_is_not_refused():
-    added = mf.Dense(1.5) >> mf.Noise(additive=0.3) >> mf.Dropout(0.0) >> mf.Activate("tanh")
+    added = mf.Dense(1.5) >> mf.Noise(additive=0.3) >> mf.Activate("tanh")
     assert mf.variance_map(added, 1.0) == pytest.approx(mf.variance_map(mf.Dense(1.5, 0.3) >> mf.Activate("tanh"), 1.0))
     assert mf.fixed_point(mf.Activate("tanh") >> mf.Dropout(0.5) >> mf.Dense(1.5)).status == "converged"
