@@ -213,6 +213,9 @@ class Serial(Block):
 
     blocks: tuple[Block, ...]
 
+    def check(self) -> None:
+        check_parts("blocks", self.blocks)
+
     def mixing(self, before: Block | None) -> Block | None:
         for block in self.blocks:
             before = block.mixing(before)
@@ -241,6 +244,13 @@ def MLP(phi: str | Callable | Activation, sigma_w: Scalar, sigma_b: Scalar = 0.0
     block = Activate(phi) >> Dense(sigma_w, sigma_b)
     check_block(block)
     return block
+
+
+def check_parts(name: str, parts: Any) -> None:
+    """InputError unless `parts` is a tuple or list of blocks."""
+    for part in parts if isinstance(parts, (tuple, list)) else [parts]:
+        if not isinstance(part, Block):
+            raise InputError(f"{name}={part!r} is not a block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")
 
 
 def check_block(block: Any) -> None:

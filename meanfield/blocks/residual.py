@@ -10,7 +10,7 @@ from jax import lax
 from ..errors import InputError
 from ..interface.arguments import whole
 from ..interface.numbers import Scalar
-from .block import Block, has_trait
+from .block import Block, check_parts, has_trait
 from .kernel import Kernel
 
 
@@ -33,6 +33,9 @@ class Residual(Block):
     scale: Scalar = 1.0
     skip: Scalar = 1.0
 
+    def check(self) -> None:
+        check_parts("branch", [self.branch])
+
     def mixing(self, before: Block | None) -> Block | None:
         return self.branch.mixing(before) or before
 
@@ -54,6 +57,9 @@ class Sum(Block):
     """
 
     branches: tuple[Block, ...]
+
+    def check(self) -> None:
+        check_parts("branches", self.branches)
 
     def mixing(self, before: Block | None) -> Block | None:
         return next((mixed for branch in self.branches if (mixed := branch.mixing(before))), None)
@@ -82,6 +88,7 @@ class Repeat(Block):
 
     def check(self) -> None:
         whole("depth", self.depth, 0)
+        check_parts("block", [self.block])
 
     def mixing(self, before: Block | None) -> Block | None:
         return before if self.depth < 1 else self.block.mixing(self.block.mixing(before))

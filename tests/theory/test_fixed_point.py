@@ -281,6 +281,9 @@ def test_a_jump_at_zero_separates_whatever_is_not_equal():
         (lambda: mf.MLP(mf.activation("leaky_relu", slope=float("nan")), 1.0), "slope=nan"),
         (lambda: mf.fixed_point(mf.Repeat(mf.MLP("tanh", 1.0), -1)), "depth=-1"),
         (lambda: mf.fixed_point(mf.Repeat(mf.MLP("tanh", 1.0), 2.5)), "depth=2.5"),
+        (lambda: mf.fixed_point(mf.Residual("tanh")), "branch='tanh' is not a block"),
+        (lambda: mf.fixed_point(mf.Sum((mf.Dense(1.0), "tanh"))), "branches='tanh' is not a block"),
+        (lambda: mf.fixed_point(mf.Repeat(None, 3)), "block=None is not a block"),
     ],
 )
 def test_what_is_no_block_is_refused(make, says):
