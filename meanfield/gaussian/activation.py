@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..errors import InputError, shown
 from .quadrature import derivative
 
 
@@ -56,7 +57,9 @@ class Activation:
     name: str = field(default="activation", metadata={"static": True})
 
     def __post_init__(self) -> None:
-        if not self.steps and self.kinks:
+        if not callable(self.fn):
+            raise InputError(f"{shown('fn', self.fn)} must be a JAX function of an array; mf.activation takes names")
+        if not self.steps and isinstance(self.kinks, tuple):
             object.__setattr__(self, "steps", (False,) * len(self.kinks))
 
     def __call__(self, x: Array) -> Array:

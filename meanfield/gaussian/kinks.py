@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from ..errors import InputError
+from ..interface.callables import check_traceable, first_line
 from ..interface.elementwise import Elementwise
 from ..interface.evaluation import evaluated
 from .quadrature import NODES, gauss_legendre, scale_free_rule
@@ -34,7 +35,7 @@ class Found(NamedTuple):
     scale: float
 
 
-def inspect_callable(fn: Callable, label: str, params: dict[str, float] | None = None) -> Found:
+def inspect_callable(fn: Callable, label: str, params: dict[str, Any] | None = None) -> Found:
     """Check that fn(x, **params) is elementwise and finite near 0, and find its kinks.
 
     A kink is where second differences of fn, or of its derivative, stand out from their neighbours and still do under
@@ -48,6 +49,7 @@ def inspect_callable(fn: Callable, label: str, params: dict[str, float] | None =
     (-0.0001, 300.0)
     """
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        check_traceable(fn, label, params or {})
         _check_elementwise(partial(fn, **params or {}), label)
         both = Elementwise(fn, params or {})
         value, slope = (lambda x: both(x)[0]), (lambda x: both(x)[1])
@@ -69,8 +71,7 @@ def _check_elementwise(fn: Callable, label: str) -> None:
     except InputError:
         raise
     except Exception as error:  # whatever a user's function raises becomes one line
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{label} fails on an array of shape (7,): {reason}; it must map arrays elementwise") from None
+        raise InputError(f"{label} fails on an array: {first_line(error)}; it must map arrays elementwise") from None
     if np.shape(y) != x.shape or np.shape(square) != (2, 7):
         raise InputError(f"{label} is not elementwise: it maps shape (7,) to {np.shape(y)}")
     if np.iscomplexobj(y) or not np.all(np.isfinite(y)):

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..interface.arguments import nearest
+from ..interface.callables import check_declared, number, opened, stand_ins
 from ..interface.precision import is_traced
 from .activation import Activation
 from .closed_forms import ErrorFunction, Sinusoid, TwoLevels, TwoSlopes
 from .expression import Expression, is_expression, parse
-from .kinks import inspect_callable
+from .kinks import Found, inspect_callable
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
@@ -128,6 +129,8 @@ def _make(name: str, fn: Callable, kinks: tuple | Callable[..., tuple] = (), **m
             known = ", ".join(defaults) or "none"
             raise InputError(f"{name} has no parameter {unknown or values!r}; its parameters: {known}")
         params = defaults | dict(zip(defaults, values, strict=False)) | given
+        for parameter, value in params.items():
+            number(parameter, value)
         where = kinks(**params) if callable(kinks) else kinks
         return Activation(fn, params, where, name=name, **more)
 
@@ -199,18 +202,25 @@ for _name, _construct in NAMED.items():
 def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
     """The `Activation` of a name, a JAX callable, an expression in x, or an Activation.
 
-    Names take their parameters as keywords, and so do the free names of an expression. A callable's kinks are found
-    numerically (between 1e-7 and 1e7, at least 1/2000 apart); if that is not enough, declare them with
-    `mf.Activation(fn, kinks=...)`. A UserWarning says where a callable varies too fast for the quadrature, and how
-    large the error is. InputError for an unknown name (with the nearest), an expression that is not arithmetic, a
-    callable that is not elementwise or that returns NaN.
+    Names take their parameters as keywords, and so do the free names of an expression and the further arguments of a
+    callable. A callable that is a pytree, such as a registered dataclass, keeps its leaves as parameters. Kinks are
+    found numerically (between 1e-7 and 1e7, at least 1/2000 apart); if that is not enough, declare them with
+    `mf.Activation(fn, kinks=...)`. Traced parameters, inside `jax.grad` or `jax.vmap`, must not move kinks. A
+    UserWarning says where a callable varies too fast for the quadrature, and how large the error is. InputError for an
+    unknown name (with the nearest) or parameter, an expression that is not arithmetic, a callable that is not
+    elementwise, that JAX cannot trace, that computes in less than double precision or that returns NaN.
 
     >>> activation("leaky_relu", slope=0.2)
     Activation('leaky_relu', slope=0.2)
     >>> activation("where(x > 0, x, a * x)", a=0.1).kinks
     (0.0,)
+    >>> activation(lambda x, a: jnp.tanh(a * x), a=0.1).params
+    {'a': 0.1}
     """
     if isinstance(phi, Activation):
+        if params:
+            raise InputError(f"activation={phi!r} is made already; set {', '.join(params)} where it is made")
+        check_declared(phi)
         return phi
     if isinstance(phi, str):
         name = phi.strip()
@@ -221,15 +231,16 @@ def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
         near = nearest(name, [*NAMED, *_ALIASES], cutoff=0.4).strip() or "`meanfield activations` lists the names"
         raise InputError(f"activation={phi!r} is not a known name; {near}")
     if callable(phi):
-        return _from_callable(phi)
-    raise InputError(f"activation={phi!r} must be a name, a callable, an expression in x or an mf.Activation")
+        return _from_callable(phi, params)
+    raise InputError(f"{shown('activation', phi)} must be a name, a callable, an expression in x or an mf.Activation")
 
 
-@lru_cache(maxsize=256)
-def _from_callable(fn: Callable) -> Activation:
-    name = getattr(fn, "__name__", type(fn).__name__).strip("<>")
-    found = inspect_callable(fn, f"activation={name}")
-    return Activation(fn, kinks=found.kinks, steps=found.steps, scale=found.scale, name=name)
+def _from_callable(fn: Callable, given: dict[str, Any]) -> Activation:
+    name = str(getattr(fn, "__name__", type(fn).__name__)).strip("<>")
+    label = f"activation={name}"
+    fn, params = opened(fn, label, given)
+    found = _inspected(fn, label, params)
+    return Activation(fn, params, found.kinks, steps=found.steps, scale=found.scale, name=name)
 
 
 def source_of(phi: Activation) -> str | None:
@@ -257,20 +268,30 @@ def _from_expression(text: str, params: dict[str, Any]) -> Activation:
     if missing or extra:
         what = f"needs a value for {', '.join(missing)}" if missing else f"has no parameter {', '.join(extra)}"
         raise InputError(f"activation={text!r} {what}; pass the free names as keywords")
-    found = _inspect_expression(text, tuple((n, _concrete(params[n])) for n in names))
+    for name, value in params.items():
+        if np.ndim(number(name, value)):
+            raise InputError(f"{shown(name, value)} has shape {np.shape(value)} where one number is needed")
+    found = _inspected(fn, f"activation={text!r}", params)
     return Activation(fn, dict(params), found.kinks, steps=found.steps, scale=found.scale, name=text)
 
 
-def _concrete(value: Any) -> float:
-    if is_traced(value):
+def _inspected(fn: Callable, label: str, params: dict[str, Any]) -> Found:
+    """`inspect_callable`, once for the same function and numbers; with stand-ins for numbers that are traced."""
+    traced = is_traced(params)
+    leaves, tree = jax.tree.flatten(stand_ins(fn, label, params) if traced else params)
+    numbers = [np.asarray(leaf, np.float64) for leaf in leaves]
+    found = _inspect(fn, label, tree, tuple((leaf.shape, leaf.tobytes()) for leaf in numbers))
+    if not traced:
+        return found
+    if any(found.steps):
         raise InputError(
-            "the parameters of an expression must be numbers, since its kinks are found numerically; build the "
-            "activation outside jit and replace the leaves, or declare mf.Activation(fn, params, kinks)"
+            f"{label} jumps by what may depend on traced parameters; make it outside jit, grad and vmap and replace "
+            "its leaves, or declare mf.Activation(fn, params, kinks, steps=)"
         )
-    return float(value)
+    return found._replace(scale=1.0)
 
 
 @lru_cache(maxsize=256)
-def _inspect_expression(text: str, values: tuple) -> Any:
-    fn, _ = parse(text)
-    return inspect_callable(fn, f"activation={text!r}", dict(values))
+def _inspect(fn: Callable, label: str, tree: Any, numbers: tuple) -> Found:
+    leaves = [np.frombuffer(data).reshape(shape) for shape, data in numbers]
+    return inspect_callable(fn, label, jax.tree.unflatten(tree, leaves))

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from .operations import OPERATIONS
+from .traced_program import wrapped_program
 
 if TYPE_CHECKING:
     # Importing it takes as long as tracing a solver.
@@ -29,9 +30,6 @@ Program = tuple[Callable[[Sequence[Any]], list], Any]
 
 _MOST = 256
 """Programs that a function keeps, one for each shape of its arguments."""
-_INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
-          "custom_vjp_call": "call_jaxpr", "remat2": "jaxpr", "checkpoint": "jaxpr", "remat": "jaxpr"}  # fmt: skip
-"""Operations that only wrap a program, and the parameter that holds it."""
 
 
 def evaluated(compute: Callable[..., R], static: Sequence[str] = ()) -> Callable[..., R]:
@@ -151,7 +149,7 @@ def _lay_out(memory: _Memory, closed: ClosedJaxpr, inputs: Sequence[int]) -> lis
 
     for eqn in jaxpr.eqns:
         read = [of(atom) for atom in eqn.invars]
-        inner = eqn.params.get(_INNER.get(eqn.primitive.name, ""))
+        inner = wrapped_program(eqn)
         if inner is not None:
             place |= zip(eqn.outvars, _lay_out(memory, _closed(inner), read), strict=True)
         else:
