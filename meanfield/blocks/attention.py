@@ -50,4 +50,5 @@ class Attention(Block):
             # q12 and p12 are the length minus their gaps.
             gap = kernel.gap / self.tokens + others * (kernel.gap_across - kernel.gap_within)
         after = kernel.replace(q1=q, q2=q, gap=gap, gap_within=none, gap_across=gap, m1=none, m2=none, gaussian=True)
+        after = after.replace(factors=None)
         return after.scaled(self.sigma_v)

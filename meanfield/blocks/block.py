@@ -20,8 +20,10 @@ from ..gaussian.pairs import pair_moments
 from ..interface.arguments import sigma
 from ..interface.numbers import Scalar
 from ..interface.precision import is_traced
+from .averaged_activation import RandomOutput, averaged
 from .batch_sphere import on_sphere
 from .kernel import Kernel
+from .random_factors import Mixture, RandomFactors, live, mixed
 
 _FORMER_TRAITS = {"fresh": "independent_weights", "noisy": "per_input_noise", "couples": "couples_members"}
 
@@ -58,10 +60,10 @@ class Block:
             if part.name.startswith("sigma"):
                 sigma(part.name, getattr(self, part.name))
 
-    def mixing(self, before: Block | None) -> Block | None:
-        """The block whose random factors leave a mixture of Gaussians behind this one, given the one in front of it.
+    def mixing(self, before: Mixture | None) -> Mixture | None:
+        """The mixture of Gaussians behind this block, given the one in front of it; None where there is none.
 
-        None where the units are Gaussian or have another law. InputError where an activation would act on a mixture.
+        InputError where a block would act on a mixture that it cannot integrate.
         """
         return None if self.independent_weights else before
 
@@ -94,11 +96,13 @@ class Pointwise(Block):
         """The kernel after the block, for a Gaussian pair of scalars without members."""
         raise NotImplementedError
 
-    def mixing(self, before: Block | None) -> None:
-        if before is not None:
+    integrates_mixtures: ClassVar[bool] = False
+
+    def mixing(self, before: Mixture | None) -> None:
+        if before is not None and not (self.integrates_mixtures and before.factors is not None):
             raise InputError(
-                f"block={self!r} follows {before!r}, whose random factors leave a mixture of Gaussians; put the "
-                "factors behind the activation, or a Dense between them"
+                f"block={self!r} follows {before.block!r}, whose random factors leave a mixture of Gaussians that has "
+                "no exact integral; put the factors behind the activation, or a Dense between them"
             )
 
     def __call__(self, kernel: Kernel) -> Kernel:
@@ -111,7 +115,7 @@ class Pointwise(Block):
 
     def _members(self, kernel: Kernel) -> dict[str, Array | None]:
         def inside(gap: Array) -> Array:
-            return self.pair(Kernel(kernel.q1, kernel.q1, gap)).gap
+            return self.pair(Kernel(kernel.q1, kernel.q1, gap, factors=kernel.factors)).gap
 
         if kernel.infinitesimal:
             gap_within, slope = jax.jvp(inside, (kernel.gap_within,), (jnp.ones_like(kernel.gap_within),))
@@ -134,6 +138,7 @@ class Activate(Pointwise):
     """
 
     phi: Any
+    integrates_mixtures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phi", as_activation(self.phi))
@@ -148,6 +153,8 @@ class Activate(Pointwise):
         return on_sphere(self.phi, kernel) if kernel.batch_size_on_sphere else super().__call__(kernel)
 
     def pair(self, kernel: Kernel) -> Kernel:
+        if kernel.factors is not None:
+            return self._of_mixture(kernel)
         first = moments(self.phi, kernel.q1)
         known = {"error": first.error, "m1": first.mean, "gaussian": False}
         if kernel.gap is None or kernel.infinitesimal:
@@ -159,6 +166,35 @@ class Activate(Pointwise):
         apart = pair_moments(self.phi, kernel.q1, kernel.q2, e, kernel.equal).distance
         out = first.second if kernel.equal else jnp.sqrt(first.second * second.second)
         return kernel.replace(q1=first.second, q2=second.second, gap=out * apart, m2=second.mean, **known)
+
+    def _of_mixture(self, kernel: Kernel) -> Kernel:
+        factors = kernel.factors
+        if factors.noise is None:
+            outputs = self.pair(live(factors.source(kernel), factors))
+        else:
+            outputs = self._averaged(factors.source(kernel).scaled(1 / factors.keep), factors)
+        one = jnp.ones_like(kernel.q1)
+        dead = [(weight, self.pair(Kernel.single(var * one))) for weight, var in factors.dead]
+        return mixed(outputs, dead, factors)
+
+    def _averaged(self, kernel: Kernel, factors: RandomFactors) -> Kernel:
+        outputs = averaged(self.phi, factors.noise, 0.0 if factors.added is None else factors.added)
+        after = with_random_output(outputs, kernel)
+        if kernel.infinitesimal:
+            # Noise does not smooth a jump that it moves with the input.
+            jumps = jnp.isinf(moments(self.phi, kernel.q1).slope)
+            after = after.replace(gap=jnp.where(jumps, jnp.inf, after.gap))
+        return after
+
+
+def with_random_output(outputs: RandomOutput, kernel: Kernel) -> Kernel:
+    """The kernel after an activation that draws noise of its own for every input and unit."""
+    after = Activate(outputs.mean).pair(kernel)
+    n1 = moments(outputs.variance, kernel.q1).mean
+    after = after.with_noise(n1, n1 if kernel.equal else moments(outputs.variance, kernel.q2).mean)
+    if not kernel.infinitesimal:
+        return after
+    return after.replace(gap=moments(outputs.squared_slope, kernel.q1).mean * kernel.gap)
 
 
 def as_activation(phi: Any) -> Any:
@@ -196,7 +232,9 @@ def biased(kernel: Kernel, sigma_b: Any) -> Kernel:
     eps = jnp.finfo(jnp.result_type(a1)).eps
     error = kernel.error + 4 * eps * (a1 + b_var)
     none = jnp.zeros_like(a1)
-    return kernel.replace(q1=a1 + b_var, q2=a2 + b_var, gap=gap, error=error, gaussian=True, m1=none, m2=none)
+    return kernel.replace(
+        q1=a1 + b_var, q2=a2 + b_var, gap=gap, error=error, gaussian=True, m1=none, m2=none, factors=None
+    )
 
 
 def _cross(a1: Array, a2: Array, b: Array) -> Array:
@@ -216,7 +254,7 @@ class Serial(Block):
     def check(self) -> None:
         check_parts("blocks", self.blocks)
 
-    def mixing(self, before: Block | None) -> Block | None:
+    def mixing(self, before: Mixture | None) -> Mixture | None:
         for block in self.blocks:
             before = block.mixing(before)
         return before
@@ -259,8 +297,27 @@ def check_block(block: Any) -> None:
         raise InputError(f"block={block!r} is not a block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")
     for part in sub_blocks(block):
         part.check()
-    # A block is repeated: what ends it stands before what begins it.
-    block.mixing(block.mixing(None))
+    left_by(block)
+
+
+def left_by(block: Block) -> Mixture | None:
+    """The mixture of Gaussians that a repeated block leaves; InputError where a block in it cannot integrate one."""
+    # What ends it stands before what begins it.
+    return block.mixing(block.mixing(None))
+
+
+def repeated(block: Block, kernel: Kernel) -> Kernel:
+    """The kernel as the block itself would have left it, with the random factors that end the block."""
+    left = left_by(block)
+    return kernel if left is None else kernel.replace(factors=left.factors).as_arrays()
+
+
+def gaussian_input(block: Block, kernel: Kernel) -> Kernel:
+    """The kernel of Gaussian inputs of a repeated block, in the form in which the block leaves kernels."""
+    left = left_by(block)
+    if left is None or left.factors is None:
+        return kernel
+    return kernel.replace(factors=left.factors.idle()).as_arrays()
 
 
 def mlp_parts(block: Block) -> tuple[Any, Dense]:

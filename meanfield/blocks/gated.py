@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ class GLU(Pointwise):
     """
 
     phi: Any
+    integrates_mixtures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phi", as_activation(self.phi))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..errors import InputError
+from ..gaussian.quadrature import namespace
 
 # Names of the first version that a user's block may still use.
 _FORMER = {
@@ -41,6 +42,7 @@ class Kernel:
                      block maps linearly. Its factor through a block is chi, the perpendicular susceptibility.
                      `gap_across` is then the tangent of gap_across - gap_within.
     gaussian       : (static) whether the pre-activations are Gaussian, as an activation requires
+    factors        : `RandomFactors` of the units, behind which they are a mixture of Gaussians; None without any
     batch_size_on_sphere : (static) the batch size where a batch's pre-activations lie on a sphere, else 0
     """
 
@@ -52,6 +54,7 @@ class Kernel:
     m2: Any = 0.0
     gap_within: Any = None
     gap_across: Any = None
+    factors: Any = None
     equal: bool = field(default=False, metadata={"static": True})
     infinitesimal: bool = field(default=False, metadata={"static": True})
     gaussian: bool = field(default=True, metadata={"static": True})
@@ -94,8 +97,9 @@ class Kernel:
 
     def as_arrays(self) -> Kernel:
         """The same kernel with every field an array of the shape and dtype of q1, so that a loop can carry it."""
-        like = jnp.asarray(self.q1)
-        return jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a, like.dtype), like.shape), self)
+        xp = namespace(self.q1)
+        like = xp.asarray(self.q1)
+        return jax.tree.map(lambda a: xp.broadcast_to(xp.asarray(a, like.dtype), like.shape), self)
 
     def scaled(self, s1: Any, s2: Any = None) -> Kernel:
         """The kernel of s1 x1 and s2 x2 (s1 x2 where s2 is None)."""
@@ -119,6 +123,7 @@ class Kernel:
             m2=s2 * self.m2,
             gap_within=None if self.gap_within is None else var1 * self.gap_within,
             gap_across=None if self.gap_across is None else cross * self.gap_across,
+            factors=None if self.factors is None else self.factors.scaled(cross),
         )
 
     def add(self, other: Kernel) -> Kernel:
@@ -141,6 +146,7 @@ class Kernel:
             gap_within=None if self.gap_within is None else self.gap_within + other.gap_within,
             gap_across=None if self.gap_across is None else self.gap_across + other.gap_across,
             gaussian=self.gaussian and other.gaussian,
+            factors=None,
         )
 
     def centred(self) -> Kernel:

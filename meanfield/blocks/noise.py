@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,13 @@ import numpy as np
 from jax import Array
 
 from ..gaussian.activation import Activation
-from ..gaussian.quadrature import expectation
 from ..interface.arguments import drop_rate, sigma
 from ..interface.numbers import Scalar
 from ..interface.precision import is_traced
-from .block import Activate, Block, Pointwise
+from .averaged_activation import RandomOutput
+from .block import Block, Pointwise, with_random_output
 from .kernel import Kernel
+from .random_factors import Mixture, RandomFactors
 
 
 @jax.tree_util.register_dataclass
@@ -39,14 +40,15 @@ class Dropout(Block):
     rate: Scalar
     per_input_noise: ClassVar[bool] = True
 
-    def mixing(self, before: Block | None) -> Block | None:
-        return self
+    def mixing(self, before: Mixture | None) -> Mixture | None:
+        return _behind(self, before, lambda factors: factors.masked(self.rate))
 
     def check(self) -> None:
         drop_rate("rate", self.rate)
 
     def __call__(self, kernel: Kernel) -> Kernel:
-        return _multiplied(kernel, self.rate / (1 - self.rate))
+        factors = (kernel.factors or RandomFactors()).masked(self.rate)
+        return _multiplied(kernel, self.rate / (1 - self.rate)).replace(factors=factors)
 
 
 @jax.tree_util.register_dataclass
@@ -66,17 +68,47 @@ class Noise(Block):
     additive: Scalar = 0.0
     per_input_noise: ClassVar[bool] = True
 
-    def mixing(self, before: Block | None) -> Block | None:
-        none = not is_traced(self.multiplicative) and np.all(np.asarray(self.multiplicative) == 0)
-        return before if none else self
+    def mixing(self, before: Mixture | None) -> Mixture | None:
+        if before is None and self.is_additive:
+            return None
+        return _behind(self, before, self._behind)
 
     def check(self) -> None:
         sigma("multiplicative", self.multiplicative)
         sigma("additive", self.additive)
 
     def __call__(self, kernel: Kernel) -> Kernel:
-        added = jnp.square(self.additive) * jnp.ones_like(kernel.q1)
-        return _multiplied(kernel, jnp.square(self.multiplicative)).with_noise(added, added)
+        after, factors = kernel, kernel.factors
+        if not (factors is None and self.is_additive):
+            factors = self._behind(factors or RandomFactors())
+        if not self.is_additive:
+            after = _multiplied(kernel, jnp.square(self.multiplicative))
+        added = jnp.square(0.0 if self.additive is None else self.additive) * jnp.ones_like(kernel.q1)
+        return after.with_noise(added, added).replace(factors=factors)
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether nothing is multiplied, as far as that is known."""
+        return is_zero(self.multiplicative)
+
+    def _behind(self, factors: RandomFactors) -> RandomFactors | None:
+        """The law behind this noise; None if it is none of `RandomFactors`."""
+        if not self.is_additive:
+            if factors.noise is not None or factors.added is not None:
+                return None
+            factors = replace(factors, noise=self.multiplicative)
+        return factors if is_zero(self.additive) else factors.with_added(self.additive**2)
+
+
+def is_zero(std: Any) -> bool:
+    """Whether a standard deviation is known to be 0; None stands for 0 too."""
+    return std is None or (not is_traced(std) and bool(np.all(np.asarray(std) == 0)))
+
+
+def _behind(block: Block, before: Mixture | None, change: Callable[[RandomFactors], RandomFactors | None]) -> Mixture:
+    """The mixture that a block's random factors leave behind another one."""
+    factors = RandomFactors() if before is None else before.factors
+    return Mixture(block, None if factors is None else change(factors))
 
 
 def _multiplied(kernel: Kernel, var: Scalar) -> Kernel:
@@ -99,17 +131,8 @@ class NReLU(Pointwise):
     per_input_noise: ClassVar[bool] = True
 
     def pair(self, kernel: Kernel) -> Kernel:
-        smooth = Activation(_mean, name="nrelu")
-        after = Activate(smooth).pair(kernel)
-        n1 = _expected(_variance, kernel.q1)
-        after = after.with_noise(n1, n1 if kernel.equal else _expected(_variance, kernel.q2))
-        if kernel.infinitesimal:
-            return after.replace(gap=_expected(_squared_slope, kernel.q1) * kernel.gap)
-        return after
-
-
-def _expected(f: Callable[[Array], Array], q: Array) -> Array:
-    return expectation(f, q).value
+        parts = (Activation(fn, name="nrelu") for fn in (_mean, _variance, _squared_slope))
+        return with_random_output(RandomOutput(*parts), kernel)
 
 
 def _parts(x: Array) -> tuple[Array, Array, Array, Array]:

@@ -14,6 +14,7 @@ from ..interface.arguments import sigma, whole
 from ..interface.numbers import Scalar
 from .block import Block, biased
 from .kernel import Kernel
+from .random_factors import Mixture
 
 
 @jax.tree_util.register_dataclass
@@ -31,6 +32,9 @@ class LayerNorm(Block):
 
     gamma: Scalar = 1.0
 
+    def mixing(self, before: Mixture | None) -> Mixture | None:
+        return _without_added(before)
+
     def __call__(self, kernel: Kernel) -> Kernel:
         return _to_length(kernel.centred(), self.gamma)
 
@@ -46,8 +50,18 @@ class RMSNorm(Block):
 
     gamma: Scalar = 1.0
 
+    def mixing(self, before: Mixture | None) -> Mixture | None:
+        return _without_added(before)
+
     def __call__(self, kernel: Kernel) -> Kernel:
         return _to_length(kernel, self.gamma)
+
+
+def _without_added(before: Mixture | None) -> Mixture | None:
+    # The scale follows the variance, which noise added behind the factors would make part of the mixture's law.
+    if before is None or before.factors is None or before.factors.added is None:
+        return before
+    return before._replace(factors=None)
 
 
 def _to_length(kernel: Kernel, gamma: Scalar) -> Kernel:
@@ -79,6 +93,10 @@ class BatchNorm(Block):
     gamma: Scalar = 1.0
     couples_members: ClassVar[bool] = True
 
+    def mixing(self, before: Mixture | None) -> Mixture | None:
+        # What is subtracted from a unit does not carry its factor.
+        return None if before is None else before._replace(factors=None)
+
     def check(self) -> None:
         if self.batch_size is not None:
             whole("batch_size", self.batch_size, least=4)  # below, gradient growth is infinite
@@ -98,7 +116,16 @@ class BatchNorm(Block):
         none = jnp.zeros_like(q)
         gap_across = None if kernel.gap_across is None else none if kernel.infinitesimal else q
         return kernel.replace(
-            q1=q, q2=q, gap=tangent, error=none, gap_within=q, gap_across=gap_across, m1=none, m2=none, **finite
+            q1=q,
+            q2=q,
+            gap=tangent,
+            error=none,
+            gap_within=q,
+            gap_across=gap_across,
+            m1=none,
+            m2=none,
+            factors=None,
+            **finite,
         )
 
 

@@ -12,6 +12,7 @@ from ..interface.arguments import whole
 from ..interface.numbers import Scalar
 from .block import Block, check_parts, has_trait
 from .kernel import Kernel
+from .random_factors import Mixture
 
 
 @jax.tree_util.register_dataclass
@@ -36,8 +37,8 @@ class Residual(Block):
     def check(self) -> None:
         check_parts("branch", [self.branch])
 
-    def mixing(self, before: Block | None) -> Block | None:
-        return self.branch.mixing(before) or before
+    def mixing(self, before: Mixture | None) -> Mixture | None:
+        return _summed([self.branch.mixing(before), before])
 
     def __call__(self, kernel: Kernel) -> Kernel:
         _check_independent(self.branch)
@@ -61,8 +62,8 @@ class Sum(Block):
     def check(self) -> None:
         check_parts("branches", self.branches)
 
-    def mixing(self, before: Block | None) -> Block | None:
-        return next((mixed for branch in self.branches if (mixed := branch.mixing(before))), None)
+    def mixing(self, before: Mixture | None) -> Mixture | None:
+        return _summed([branch.mixing(before) for branch in self.branches])
 
     def __call__(self, kernel: Kernel) -> Kernel:
         for branch in sorted(self.branches, key=lambda b: has_trait(b, "independent_weights"))[1:]:
@@ -90,15 +91,29 @@ class Repeat(Block):
         whole("depth", self.depth, 0)
         check_parts("block", [self.block])
 
-    def mixing(self, before: Block | None) -> Block | None:
-        return before if self.depth < 1 else self.block.mixing(self.block.mixing(before))
+    def mixing(self, before: Mixture | None) -> Mixture | None:
+        # Random weights end a mixture, so that later repetitions leave what the second one does.
+        for _ in range(min(self.depth, 2) if has_trait(self.block, "independent_weights") else self.depth):
+            before = self.block.mixing(before)
+        return before
 
     def __call__(self, kernel: Kernel) -> Kernel:
         if self.depth < 1:
             return kernel
         # The first one separately: it may change static fields of the kernel.
         kernel = self.block(kernel).as_arrays()
+        if kernel.factors is not None and kernel.factors.added is not None:
+            # Every mask behind additive noise is one more component.
+            for _ in range(self.depth - 1):
+                kernel = self.block(kernel)
+            return kernel
         return lax.scan(lambda k, _: (self.block(k).as_arrays(), None), kernel, length=self.depth - 1)[0]
+
+
+def _summed(parts: list[Mixture | None]) -> Mixture | None:
+    """What a sum of mixtures and other parts leaves: a mixture of many components."""
+    mixtures = [part for part in parts if part is not None]
+    return mixtures[0]._replace(factors=None) if mixtures else None
 
 
 def _check_independent(branch: Block) -> None:

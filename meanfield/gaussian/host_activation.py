@@ -45,7 +45,7 @@ class HostActivation:
     """phi for NumPy arrays of any shape; float64, with numeric parameters."""
 
     def __init__(self, phi: Activation) -> None:
-        self._evaluate = Elementwise(phi.fn, phi.params)
+        self.activation, self._evaluate = phi, Elementwise(phi.fn, phi.params)
         self.kinks: Arrays = np.asarray(phi.kinks, np.float64)
         self.scale, self.has_steps = phi.scale, phi.has_steps
         self.steps = phi.steps

@@ -23,9 +23,9 @@ from .host_activation import by_number, host_activation
 from .moments import sampled
 
 
-def hosted(phi: Activation, rough: bool = False) -> Activation:
-    """phi with moments that call its `HostActivation`; phi itself if it has closed forms."""
-    if phi.closed is not None:
+def hosted(phi: Activation, rough: bool = False, always: bool = False) -> Activation:
+    """phi with moments that call its `HostActivation`; phi itself if it has closed forms, unless `always`."""
+    if phi.closed is not None and not always:
         return phi
     return Activation(_only_moments, closed=Hosted(np.float64(2 * host_activation(phi).number + rough)), name="hosted")
 

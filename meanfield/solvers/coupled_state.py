@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..blocks.block import Block, Dense, Serial, has_trait
+from ..blocks.block import Block, Dense, Serial, has_trait, repeated
 from ..blocks.convolution import Convolution
 from ..blocks.kernel import Kernel
 from ..interface.labels import Status
@@ -51,7 +51,8 @@ def kernel_of(block: Block, state: Array, gap: Array | None = None, gap_across: 
     """The kernel of a state (3,), as a pair if a gap is given."""
     q, gap_within, m = state
     members = {"gap_within": gap_within, "gap_across": gap_across} if has_trait(block, "couples_members") else {}
-    return Kernel(q, q, gap, jnp.zeros_like(q), m, m, equal=True, gaussian=leaves_gaussian(block), **members)
+    kernel = Kernel(q, q, gap, jnp.zeros_like(q), m, m, equal=True, gaussian=leaves_gaussian(block), **members)
+    return repeated(block, kernel)
 
 
 def next_state(block: Block, state: Array) -> Array:

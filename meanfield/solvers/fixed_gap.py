@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..blocks.block import Block
+from ..blocks.block import Block, repeated
 from ..blocks.kernel import Kernel
 from .roots import attach
 
@@ -18,7 +18,7 @@ _ITERATIONS = 60
 
 def next_gap(block: Block, q: Array, gap: Array) -> Array:
     """The gap of a pair of variance q and correlation c >= 0, one block later."""
-    return block(Kernel.pair(q, gap)).gap
+    return block(repeated(block, Kernel.pair(q, gap))).gap
 
 
 def slope_at_gap(block: Block, q: Array, gap: Array) -> Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..blocks.block import Block, has_trait
+from ..blocks.block import Block, has_trait, repeated
 from ..blocks.kernel import Kernel
 from ..interface.labels import Phase, Status
 from .coupled_state import next_state, uncorrelated
@@ -27,12 +27,12 @@ def variance(block: Block, q: Array) -> Array:
     """V(q): the variance one block later, for uncorrelated members if the block couples them."""
     if has_trait(block, "couples_members"):
         return next_state(block, uncorrelated(q))[0]
-    return block(Kernel.single(q)).q1
+    return block(repeated(block, Kernel.single(q))).q1
 
 
 def chi_perpendicular(block: Block, q: Array) -> Array:
     """d gap'/d gap at gap 0 and variance q."""
-    return block(Kernel.coincident(q)).gap
+    return block(repeated(block, Kernel.coincident(q))).gap
 
 
 def scan_grid(dtype: Any) -> np.ndarray:
@@ -93,7 +93,7 @@ def _evaluate_at(block: Block, q: Array) -> _Portrait:
     """The result of one evaluation of the block at variance q."""
 
     def image(q: Array) -> tuple[tuple[Array, Array], Array]:
-        after = block(Kernel.coincident(q))
+        after = block(repeated(block, Kernel.coincident(q)))
         return (after.q1, after.gap), after.error
 
     (_, chi_1), (chi_q, chi_1_slope), error = jax.jvp(image, (q,), (jnp.ones_like(q),), has_aux=True)
@@ -134,7 +134,7 @@ def _all_roots(block: Block, dtype: Any) -> tuple[_Scan, Array]:
     """Every fixed point of V in the range of the grid, ascending, NaN-padded; and the scan that found them."""
     frozen = lax.stop_gradient(block)
     grid = jnp.asarray(scan_grid(dtype), dtype)
-    images = jax.vmap(lambda q: frozen(Kernel.coincident(q)))(jnp.append(grid, 0.0))
+    images = jax.vmap(lambda q: frozen(repeated(frozen, Kernel.coincident(q))))(jnp.append(grid, 0.0))
     image = images.q1[:-1]
     # Near q = 0 the slope there decides what rounding hides: relu6 at sigma_w^2 = 2 (1 + 2^-52) has a fixed point.
     below = jnp.where(images.q1[-1] > 0, 1.0, jnp.sign(images.gap[-1] - 1))

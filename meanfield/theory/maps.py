@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..blocks.activations import hosted_block
-from ..blocks.block import Block, check_block
+from ..blocks.block import Block, check_block, repeated
 from ..blocks.kernel import Kernel
 from ..interface.arguments import correlation, variances
 from ..interface.precision import host_float64, is_traced
@@ -63,5 +63,5 @@ def _correlation_map(block: Block, c: Any, q: Any) -> Any:
     defined = (q > 0) & jnp.isfinite(q)
     safe = jnp.where(defined, q, 1.0)
     # 1 - c is exact for floats near 1, so the gap loses no digits.
-    after = lax.map(lambda one: block(Kernel(safe, safe, safe * (1 - one))), c.ravel())
+    after = lax.map(lambda one: block(repeated(block, Kernel(safe, safe, safe * (1 - one)))), c.ravel())
     return jnp.where(defined, 1 - after.one_minus_c.reshape(c.shape), jnp.nan)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..blocks.block import Block, check_block
+from ..blocks.block import Block, check_block, repeated
 from ..blocks.kernel import Kernel
 from ..errors import InputError
 from ..interface.arguments import whole
@@ -48,8 +48,8 @@ def _response(block: Block, q: Any, e: Any, *, shape: tuple[int, ...]) -> Array:
     q, impulse = jnp.full(shape, q), jnp.zeros(shape).at[(0,) * len(shape)].set(1.0)
 
     def after(gap: Array) -> Array:
-        return block(Kernel(q, q, gap, jnp.zeros_like(q), equal=True)).gap
+        return block(repeated(block, Kernel(q, q, gap, jnp.zeros_like(q), equal=True))).gap
 
     apart = jax.jvp(after, (q * e,), (impulse,))[1]
-    tangent = block(Kernel.coincident(q).replace(gap=impulse)).gap
+    tangent = block(repeated(block, Kernel.coincident(q).replace(gap=impulse))).gap
     return jnp.where(e > 0, apart, tangent)

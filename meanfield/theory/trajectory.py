@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..blocks.activations import hosted_block, with_activations
-from ..blocks.block import Block, check_block, has_trait
+from ..blocks.activations import hosted_block, with_activations, without_idle_noise
+from ..blocks.block import Block, check_block, gaussian_input, has_trait
 from ..blocks.kernel import Kernel
 from ..errors import InputError
 from ..interface.arguments import correlation, variances, whole
@@ -60,6 +60,7 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
     q0 holds the two input variances and c0 their correlation: scalars, or arrays of one shape S for many pairs at once.
     If the block couples a batch or tokens, c_within >= 0 is the initial correlation of two members of an input, c0 that
     of the same member of two inputs, and c0 c_within that of different members; the two q0 must then be equal. The
+    inputs are Gaussian, also where the block leaves a mixture (dropout at its end). The
     recursion carries the gap, so that 1 - c keeps its digits however deep (Poole et al. 2016; Schoenholz et al. 2017):
     to 1e-13 relative, and to 1e-9 beyond 128 layers of an activation without closed forms, which are read from its
     table. Raises InputError for a depth that is not a positive integer, a negative variance, a correlation
@@ -71,6 +72,7 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
     [0.0, 0.31831, 0.493731]
     """
     check_block(block)
+    block = without_idle_noise(block)
     depth = whole("depth", depth)
     try:
         q1, q2 = q0
@@ -106,7 +108,8 @@ def _start(block: Block, pairs: tuple[Any, ...], equal: bool) -> tuple[Kernel, A
         members = {"gap_within": q1 * (1 - c_within), "gap_across": q1 * (1 - c0 * c_within)}
     none = 0 * q1
     gap = (q1 * q2) ** 0.5 * (1 - c0)
-    return Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members), none
+    kernel = Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members)
+    return gaussian_input(block, kernel), none
 
 
 @in_float64
@@ -226,5 +229,5 @@ def _chi(block: Block, state: Kernel) -> Array:
     """chi of the first input at its present variance."""
     one = jnp.ones_like(state.q1)
     members = {} if state.gap_within is None else {"gap_within": state.gap_within, "gap_across": 0 * one}
-    at = Kernel(state.q1, state.q1, one, 0 * one, state.m1, state.m1, **members)
+    at = Kernel(state.q1, state.q1, one, 0 * one, state.m1, state.m1, **members, factors=state.factors)
     return block(at.replace(equal=True, infinitesimal=True, gaussian=state.gaussian)).gap

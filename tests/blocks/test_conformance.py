@@ -117,7 +117,7 @@ def test_a_branch_must_be_independent_of_what_it_is_added_to():
     for block in (mf.Residual(mf.Activate("tanh")), mf.Sum((mf.LayerNorm(), mf.Dropout(0.1)))):
         with pytest.raises(InputError, match="random weights"):
             mf.variance_map(block, 1.0)
-    with pytest.raises(InputError, match=r"'erf'.* follows Dropout\(.*, whose random factors leave a mixture"):
+    with pytest.raises(InputError, match=r"'erf'.* follows Dropout\(.*, which leaves no Gaussian"):
         mf.variance_map(mf.Activate("tanh") >> mf.Dropout(0.1) >> mf.Activate("erf"), 1.0)
     with pytest.raises(InputError, match="not Gaussian"):
         mf.variance_map(mf.Residual(DENSE >> mf.Activate("tanh")) >> mf.Residual(mf.GLU("tanh") >> DENSE), 1.0)
@@ -155,6 +155,40 @@ def test_noise_and_gates_by_monte_carlo():
     agrees(mf.Noise(0.5, 0.3), [x * (1 + 0.5 * noise[0]) + 0.3 * noise[1], y * (1 + 0.5 * noise[2]) + 0.3 * noise[3]])
     v, w = sampled_pairs(1.0, 2.0, 0.5, rng)
     agrees(mf.GLU("relu"), [relu(x) * v, relu(y) * w])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def clipped(x):
+    return np.clip(x - 0.5, 0, 1)
+
+
+@pytest.mark.parametrize("phi", [np.tanh, *(pytest.param(phi, marks=pytest.mark.slow) for phi in (sigmoid, clipped))])
+def test_activations_behind_random_factors_by_monte_carlo(phi):
+    rng = np.random.default_rng(6)
+    names = {sigmoid: "sigmoid", np.tanh: "tanh"}
+    act = mf.Activate(names.get(phi, "clip(x - 0.5, 0, 1)"))
+    x, y = sampled_pairs(1.0, 2.0, 0.5, rng)
+    masks, noise = rng.random((2, SAMPLES)) > 0.3, rng.standard_normal((4, SAMPLES))
+    masked = [masks[0] * x / 0.7, masks[1] * y / 0.7]
+    agrees(mf.Dropout(0.3) >> act, [phi(h) for h in masked])
+    plus = [masked[0] + 0.6 * noise[0], masked[1] + 0.6 * noise[1]]
+    agrees(mf.Dropout(0.3) >> mf.Noise(additive=0.6) >> act, [phi(h) for h in plus])
+    again = rng.random((2, SAMPLES)) > 0.2
+    agrees(
+        mf.Dropout(0.3) >> mf.Noise(additive=0.6) >> mf.Dropout(0.2) >> act,
+        [phi(h * mask / 0.8) for h, mask in zip(plus, again, strict=True)],
+    )
+    noisy = mf.Noise(0.5, 0.3) >> mf.Dropout(0.3) >> act
+    units = [x * (1 + 0.5 * noise[0]) + 0.3 * noise[1], y * (1 + 0.5 * noise[2]) + 0.3 * noise[3]]
+    agrees(noisy, [phi(h * mask / 0.7) for h, mask in zip(units, masks, strict=True)])
+    # A gradient through the same draw, by finite differences.
+    h = 1e-5
+    moved = (phi(masks[0] * (units[0] + h * (1 + 0.5 * noise[0])) / 0.7) - phi(masks[0] * units[0] / 0.7)) / h
+    chi = float(noisy(Kernel.coincident(jnp.asarray(1.0))).gap)
+    assert abs(np.mean(moved**2) - chi) < 4.5 * np.std(moved**2) / np.sqrt(SAMPLES) + 1e-4
 
 
 @pytest.mark.slow

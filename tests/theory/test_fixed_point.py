@@ -294,24 +294,60 @@ def test_what_is_no_block_is_refused(make, says):
 @pytest.mark.parametrize(
     "block",
     [
-        mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.Activate("tanh"),
-        mf.Dense(1.5) >> mf.Noise(multiplicative=1.0) >> mf.Activate("tanh"),
         mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.LayerNorm() >> mf.NReLU(),
-        mf.LayerNorm() >> mf.MLP("tanh", 2.0) >> mf.Dropout(0.5),
+        mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.BatchNorm() >> mf.Activate("tanh"),
+        mf.Dense(1.5) >> mf.Noise(0.5, 0.1) >> mf.LayerNorm() >> mf.Activate("tanh"),
+        mf.Dense(1.5) >> mf.Noise(0.5) >> mf.Noise(0.5) >> mf.Activate("tanh"),
         mf.Residual(mf.Dense(1.5) >> mf.Dropout(0.5)) >> mf.Activate("tanh") >> mf.Dense(),
         mf.Sum((mf.Dense(1.5) >> mf.Dropout(0.5), mf.Dense(0.5))) >> mf.Activate("tanh") >> mf.Dense(),
-        Serial((Serial((mf.Dense(1.5), mf.Dropout(0.5))), mf.Activate("tanh"))),
-        mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.Residual(mf.Activate("tanh") >> mf.Dense(1.0)),
-        mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.Repeat(mf.MLP("tanh", 1.0), 3),
-        mf.Repeat(mf.MLP("tanh", 1.0) >> mf.Dropout(0.5), 3) >> mf.Dense(),
-        mf.Residual(mf.LayerNorm() >> mf.Dense(1.5) >> mf.Dropout(0.5) >> mf.Activate("tanh") >> mf.Dense(1.0)),
+        mf.Residual(mf.LayerNorm() >> mf.MLP("tanh", 1.5) >> mf.Dropout(0.5)),
     ],
 )
 def test_an_activation_of_a_mixture_is_refused(block):
-    # E tanh^2 under the mixture of Dense(1.5) >> Dropout(.5) is 0.372583; a Gaussian of its variance has 0.653046.
     for ask in (mf.fixed_point, lambda block: mf.variance_map(block, 1.0)):
-        with pytest.raises(InputError, match="mixture of Gaussians"):
+        with pytest.raises(InputError, match=r"follows (Dropout|Noise)\(.*mixture of Gaussians"):
             ask(block)
+
+
+DENSE, TANH, HALF = mf.Dense(1.5), mf.Activate("tanh"), mf.Dropout(0.5)
+
+
+@pytest.mark.parametrize(
+    ("block", "right"),
+    [
+        # 0.5 E tanh^2(3z), and E tanh^2(1.5 (1 + xi) z) by nested adaptive quadrature.
+        (DENSE >> HALF >> TANH, 0.372583354),
+        (Serial((Serial((DENSE, HALF)), TANH)), 0.372583354),
+        (DENSE >> HALF >> mf.Repeat(TANH >> mf.Dense(1.0), 1), 0.372583354),
+        (DENSE >> HALF >> mf.LayerNorm(2.0**0.5 * 1.5) >> TANH, 0.372583354),
+        (DENSE >> mf.Noise(multiplicative=1.0) >> TANH, 0.493441201),
+        (DENSE >> HALF >> mf.Noise(multiplicative=1.0) >> mf.Activate("linear"), 2.25 * 4),
+        (DENSE >> HALF >> HALF >> mf.Activate("relu"), 2.25 * 4 / 2),
+        (mf.Noise(0.7, 0.3) >> mf.Activate("relu"), (1.49 + 0.09) / 2),
+    ],
+)
+def test_an_activation_of_a_mixture_is_integrated(block, right):
+    assert mf.variance_map(block, 1.0) == pytest.approx(right, rel=2e-9)
+
+
+def test_a_repeated_block_meets_the_mixture_that_it_leaves():
+    # sigma_w^2 E tanh^2(sqrt 2 z): the mask doubles what it halves.
+    assert mf.fixed_point(mf.LayerNorm() >> mf.MLP("tanh", 2.0) >> HALF).q_star == pytest.approx(2.0799029827, rel=1e-9)
+    # Where a block begins does not matter to chi.
+    for factor in (HALF, mf.Noise(0.5, 0.2)):
+        chain = (TANH, mf.Dense(2.0, 0.3), factor)
+        first, second, third = (mf.fixed_point(Serial(chain[i:] + chain[:i])) for i in range(3))
+        assert first.chi_1 == pytest.approx(third.chi_1, rel=1e-9) == pytest.approx(second.chi_1, rel=1e-9)
+        assert first.chi_c == pytest.approx(third.chi_c, rel=1e-8) == pytest.approx(second.chi_c, rel=1e-8)
+        assert first.chi_q == pytest.approx(third.chi_q, rel=1e-8) == pytest.approx(second.chi_q, rel=1e-8)
+
+
+def test_an_idle_factor_changes_nothing():
+    plain = mf.fixed_point(mf.Dense(2.0, 0.3) >> TANH)
+    for factor in (mf.Dropout(0.0), mf.Noise(0.0, 0.0), mf.Noise(1e-9, 0.0)):
+        idle = mf.fixed_point(mf.Dense(2.0, 0.3) >> factor >> TANH)
+        assert idle.q_star == pytest.approx(plain.q_star, rel=1e-11)
+        assert idle.chi_1 == pytest.approx(plain.chi_1, rel=1e-11)
 
 
 def test_noise_that_leaves_a_gaussian_is_not_refused():
