@@ -18,6 +18,7 @@ from ..initializers import Rule, Scaled, gain, glorot, he, heuristic, lecun
 from ..initializers.named import orthogonal
 from ..interface.arguments import sigma, whole
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from ..measurement.check import is_mlp
 from ..measurement.measurement import measure
 from ..networks import Network
@@ -113,6 +114,7 @@ def schemes(phi: str | Callable | Activation, depth: int) -> dict[str, Rule]:
     return rules
 
 
+@in_own_settings
 def compare_init(
     phi: str | Callable | Activation | Block,
     depth: int = 50,

@@ -22,6 +22,7 @@ from ..initializers.orthogonal import DeltaOrthogonal, Orthogonal
 from ..initializers.rule import Rule, Scaled
 from ..interface.arguments import one_of, whole
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from ..theory.fixed_point import fixed_point
 from ..theory.variance_trajectory import lengths
 from .flax_code import flax_code
@@ -88,6 +89,7 @@ class Recommendation(Result):
         return rows + [("caveat", text) for text in self.caveats]
 
 
+@in_own_settings
 def recommend(
     phi: str | Callable | Activation,
     depth: int = 50,

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from ..errors import InputError, shown
+from ..interface.settings import in_own_settings
 from .quadrature import derivative
 
 
@@ -62,6 +63,7 @@ class Activation:
         if not self.steps and isinstance(self.kinks, tuple):
             object.__setattr__(self, "steps", (False,) * len(self.kinks))
 
+    @in_own_settings
     def __call__(self, x: Array) -> Array:
         return _evaluate(self.fn, self.params, x)
 

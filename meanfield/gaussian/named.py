@@ -19,6 +19,7 @@ from ..errors import InputError, shown
 from ..interface.arguments import nearest
 from ..interface.callables import check_declared, number, opened, stand_ins
 from ..interface.precision import is_traced
+from ..interface.settings import in_own_settings
 from .activation import Activation
 from .closed_forms import ErrorFunction, Sinusoid, TwoLevels, TwoSlopes
 from .expression import Expression, is_expression, parse
@@ -199,6 +200,7 @@ for _name, _construct in NAMED.items():
     setattr(Activation, _name, staticmethod(_construct))
 
 
+@in_own_settings
 def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
     """The `Activation` of a name, a JAX callable, an expression in x, or an Activation.
 

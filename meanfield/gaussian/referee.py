@@ -18,6 +18,7 @@ from jax import Array
 from ..errors import InputError
 from ..interface.arguments import between
 from ..interface.precision import is_traced
+from ..interface.settings import in_own_settings
 from .activation import Activation
 from .moments import estimates
 from .named import activation
@@ -63,6 +64,7 @@ class Refereed:
         return self.ours_error + self.referee_error
 
 
+@in_own_settings
 def referee(phi: str | Callable | Activation, q: Any, c: Any = None) -> Refereed:
     """The moments of phi(x), x ~ N(0, q), by our rule and by adaptive quadrature (quadax), side by side.
 

@@ -27,6 +27,7 @@ from ..gaussian.quadrature import gaussian_rule
 from ..interface.arguments import between, whole
 from ..interface.precision import in_float64
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from .rule import Scaled
 from .transformed import Affine, affine
 
@@ -87,6 +88,7 @@ def plain_network(depth: int) -> Architecture:
     return compose
 
 
+@in_own_settings
 def dks(
     phi: str | Callable | Activation,
     architecture: Architecture | None = None,
@@ -120,6 +122,7 @@ def dks(
     return _shaped("dks", phi, gamma_i, delta_i, None, slope)
 
 
+@in_own_settings
 def tat(
     phi: str | Callable | Activation,
     architecture: Architecture | None = None,

@@ -17,6 +17,7 @@ from ..gaussian.named import activation
 from ..interface.arguments import one_of
 from ..interface.numbers import Scalar
 from ..interface.precision import host_float64
+from ..interface.settings import in_own_settings
 from ..theory.critical import critical as critical_point
 from .orthogonal import DeltaOrthogonal, Orthogonal
 from .rule import Distribution, He, Mode, Rule, Scaled
@@ -46,6 +47,7 @@ WEIGHTS = ("gaussian", "orthogonal", "delta_orthogonal")
 KINDS = ("second_moment", "variance", "gradient")
 
 
+@in_own_settings
 def gain(
     phi: str | Callable | Activation,
     kind: str = "second_moment",
@@ -78,6 +80,7 @@ def _at_one(phi: Activation) -> tuple[Any, Any, Any]:
     return at.mean, at.second, at.slope
 
 
+@in_own_settings
 def critical(
     phi: str | Callable | Activation,
     *,

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..interface.arguments import one_of, sigma
 from ..interface.numbers import Scalar
+from ..interface.settings import in_own_settings
 
 Distribution = Literal["normal", "truncated_normal", "uniform"]
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
@@ -38,6 +39,7 @@ class Rule:
     sigma_w: Any
     sigma_b: Any
 
+    @in_own_settings
     def __call__(
         self, key: Any = None, shape: Any = None, dtype: Any = jnp.float32, out_sharding: Any = None, **options: Any
     ) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 from jax import core
 
 from ..errors import InputError, shown
+from .settings import own_settings
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ def random_key(name: str, value: Any, impl: str | None = None) -> jax.Array:
     except InputError:
         raise InputError(f"{shown(name, value)} must be a JAX key or an integer >= 0") from None
     # In 32 bits JAX drops the upper half of a seed: 2**32 would be 0.
-    with jax.enable_x64(True), jax.transfer_guard("allow"):
+    with jax.enable_x64(True), own_settings():
         return jax.random.key(seed, impl=impl)
 
 

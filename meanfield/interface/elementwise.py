@@ -12,6 +12,7 @@ from jax import Array
 
 from .host_program import host_program
 from .precision import beside_numpy
+from .settings import own_settings
 
 _LENGTH = 8192
 """Arguments are evaluated in blocks of this size."""
@@ -31,7 +32,7 @@ class Elementwise:
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         flat = np.ravel(x)
-        with jax.ensure_compile_time_eval(), jax.enable_x64(True), beside_numpy(), jax.transfer_guard("allow"):
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True), beside_numpy(), own_settings():
             parts = [self._piece(flat[i : i + _LENGTH]) for i in range(0, max(flat.size, 1), _LENGTH)]
         value, slope = (np.concatenate(part).reshape(np.shape(x)) for part in zip(*parts, strict=True))
         return value, slope

@@ -13,6 +13,7 @@ import numpy as np
 from jax import core
 
 from .evaluation import evaluated
+from .settings import own_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -69,7 +70,10 @@ def host_float64(compute: Any = None, *, static: tuple[str, ...] = (), compiled:
 
     @wraps(compute)
     def wrapper(*args: Any, **options: Any) -> Any:
-        return traced(*following(args), **options) if is_traced(args) else on_host(*args, **options)
+        if not is_traced(args):
+            return on_host(*args, **options)
+        with own_settings():
+            return traced(*following(args), **options)
 
     @in_float64
     def on_host(*args: Any, **options: Any) -> Any:
@@ -93,11 +97,12 @@ def in_float64(compute: F) -> F:
 
     @wraps(compute)
     def wrapper(*args: Any, **options: Any) -> Any:
-        # Inside a caller's jit, concrete values are still evaluated.
-        inside = isinstance(jax.device_put(np.float32(0.0)), core.Tracer)
-        outside = jax.ensure_compile_time_eval() if inside else nullcontext()
-        with outside, jax.enable_x64(True), _float64_device():
-            return compute(*args, **options)
+        with own_settings():
+            # Inside a caller's jit, concrete values are still evaluated.
+            inside = isinstance(jax.device_put(np.float32(0.0)), core.Tracer)
+            outside = jax.ensure_compile_time_eval() if inside else nullcontext()
+            with outside, jax.enable_x64(True), _float64_device():
+                return compute(*args, **options)
 
     return wrapper  # type: ignore[return-value]
 

@@ -14,6 +14,7 @@ from ..blocks.block import Block, check_block, mlp_parts, sub_blocks
 from ..errors import InputError
 from ..interface.arguments import probability, sigma, whole
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from ..networks import Network
 from ..networks.finite import first_layer
 from ..theory.finite_width import length_corrections
@@ -86,6 +87,7 @@ class Check(Result):
         ]
 
 
+@in_own_settings
 def check(
     model: Any,
     x: Any = None,

@@ -14,6 +14,7 @@ from jax import Array
 from ..errors import InputError
 from ..interface.arguments import random_key, whole
 from ..interface.progress import bar
+from ..interface.settings import in_own_settings
 from .inputs import arranged, input_pairs
 
 __all__ = ["Measurement", "measure"]
@@ -46,6 +47,7 @@ class Measurement:
         return f"Measurement(of {seeds} networks with depth {layers - 1}, {pairs} pairs of inputs)"
 
 
+@in_own_settings
 def measure(
     model: Any, x: Any = None, *, seeds: int = 10, key: int = 0, pairs: Any = None, progress: bool | None = None
 ) -> Measurement:

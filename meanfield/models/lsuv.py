@@ -16,6 +16,7 @@ from jax import Array
 from ..errors import InputError
 from ..interface.arguments import positive, whole
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from .reader import Layer, linen_layers, linen_outputs, nnx_layers, recorded
 from .reinitialize import replaced
 
@@ -48,6 +49,7 @@ class LsuvReport(Result):
         return [(name, shown.get(name, value)) for name, value in super().rows()]
 
 
+@in_own_settings
 def lsuv(
     model: Any,
     x: Any,

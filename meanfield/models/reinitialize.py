@@ -12,9 +12,11 @@ from jax import Array
 from ..errors import InputError
 from ..initializers.rule import Rule
 from ..interface.arguments import random_key
+from ..interface.settings import in_own_settings
 from .reader import Layer, drawn, linen_layers, nnx_layers
 
 
+@in_own_settings
 def reinitialize(
     model: Any,
     initializer: Callable[..., Array],

@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 from ..blocks.block import Block, check_block
 from ..errors import InputError
 from ..interface.arguments import whole
+from ..interface.settings import in_own_settings
 from .finite import first_layer, positions, read_out, realize
 from .layer import Layer
 
@@ -53,6 +54,7 @@ class Network(nnx.Module):
     ((3, 10), (21, 3, 50), (20, 50, 50))
     """
 
+    @in_own_settings
     def __init__(
         self,
         block: Block,
@@ -93,6 +95,7 @@ class Network(nnx.Module):
         """The minimal numbers of positions or tokens of an input, () if the block has none."""
         return positions(self.block)
 
+    @in_own_settings
     def __call__(self, x: Array, *, key: Array | None = None) -> Array:
         """The outputs (..., d_out) for inputs (..., d_in); without a readout, the last pre-activations (..., width).
 
@@ -106,6 +109,7 @@ class Network(nnx.Module):
         h, _ = jax.lax.scan(layer, self._first(x), (self._stacks(), _part(keys, slice(self.depth))))
         return h if self.d_out is None else self._last(h, self.d_out, _part(keys, self.depth))
 
+    @in_own_settings
     def preactivations(self, x: Array, shift: Array | None = None, *, key: Array | None = None) -> Array:
         """h^0, ..., h^depth for inputs x (..., d_in): an array (depth + 1, ..., width).
 

@@ -28,6 +28,7 @@ from ..interface.labels import CriticalStatus
 from ..interface.precision import host_float64
 from ..interface.ranges import values_of
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from ..solvers.roots import MOST_ROOTS, attach, bracketed_newton, brackets, significant_signs
 
 _FOUND, _NONE, _LIMIT, _INVARIANT = (
@@ -65,6 +66,7 @@ class CriticalPoint(Result):
     branches: EdgeOfChaos
 
 
+@in_own_settings
 def edge_of_chaos(phi: str | Callable | Activation, q: Any = (1e-4, 10.0, 200)) -> EdgeOfChaos:
     """The critical line chi_1 = 1, parametrized by q*.
 
@@ -105,6 +107,7 @@ def _point(phi: Activation, q: Array) -> EdgeOfChaos:
     return EdgeOfChaos(q, sigma_w, sigma_b, chi_q, chi_q < 1)
 
 
+@in_own_settings
 def critical(
     phi: str | Callable | Activation, *, sigma_b: Any = None, sigma_w: Any = None, q: Any = None
 ) -> CriticalPoint:

@@ -18,6 +18,7 @@ from ..interface.labels import CriticalStatus, Status
 from ..interface.numbers import Numbers
 from ..interface.precision import host_float64, is_traced
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import chi_perpendicular, solve_variance, variance
 from ..solvers.roots import MOST_ROOTS
@@ -43,6 +44,7 @@ class CriticalLeaf(Result):
     all_values: Numbers
 
 
+@in_own_settings
 def solve_critical(
     block: Block, leaf: Path, bracket: tuple[float, float] | None = None, q0: float = 1.0
 ) -> CriticalLeaf:

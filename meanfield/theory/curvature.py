@@ -20,6 +20,7 @@ from ..interface.labels import Phase
 from ..interface.numbers import Numbers
 from ..interface.precision import host_float64
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from .fixed_point import fixed_variance
 
 
@@ -107,6 +108,7 @@ class Curvature(Result):
     coefficient: Numbers
 
 
+@in_own_settings
 def curvature(block: Block, q: Any = None) -> Curvature:
     """The curvature of the correlation map at c = 1, which sets how correlations approach 1 on the critical line.
 
@@ -186,6 +188,7 @@ class ExtrinsicCurvature(Result):
     fixed_point: Numbers
 
 
+@in_own_settings
 def extrinsic_curvature(block: Block, depth: int, start: Any = None) -> ExtrinsicCurvature:
     """Poole's recursion for a curve of inputs of variance q*: its length and its curvature, layer by layer.
 

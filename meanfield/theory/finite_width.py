@@ -12,6 +12,7 @@ from jax import Array, lax
 from ..blocks.block import Block, mlp_parts
 from ..gaussian.quadrature import gaussian_rule
 from ..interface.precision import host_float64
+from ..interface.settings import in_own_settings
 
 __all__ = ["LengthCorrections", "length_corrections"]
 
@@ -30,6 +31,7 @@ class LengthCorrections:
     bias: Any
 
 
+@in_own_settings
 def length_corrections(block: Block, depth: int, q0: Any) -> LengthCorrections:
     """Variance and bias of the measured q^l of a network of width n, linear in 1/n.
 

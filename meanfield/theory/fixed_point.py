@@ -9,6 +9,7 @@ from ..blocks.block import Block, check_block
 from ..interface.arguments import variances
 from ..interface.numbers import Scalar
 from ..interface.precision import following, is_traced
+from ..interface.settings import in_own_settings
 from ..solvers.fixed_variance import Variances, solve_variance
 from .derivatives import differentiable
 from .host_solution import solve_on_host, variance_on_host
@@ -17,6 +18,7 @@ from .solution import FixedPoint, assemble, solve, solve_by_state, solve_correla
 __all__ = ["FixedPoint", "assemble", "fixed_point", "fixed_variance", "solve", "solve_by_state", "solve_correlation"]
 
 
+@in_own_settings
 def fixed_point(block: Block, q0: Scalar = 1.0) -> FixedPoint:
     """The fixed point that a block's iteration reaches from variance q0, with both susceptibilities.
 
@@ -39,6 +41,7 @@ def fixed_point(block: Block, q0: Scalar = 1.0) -> FixedPoint:
     return differentiable(*following((block, q0))) if is_traced((block, q0)) else solve_on_host(block, q0)
 
 
+@in_own_settings
 def fixed_variance(block: Block, q0: Scalar = 1.0) -> Variances:
     """The variance half of `fixed_point`, for callers that do not need c*: a fraction of the work."""
     if is_traced((block, q0)):

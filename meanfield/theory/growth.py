@@ -16,6 +16,7 @@ from ..interface.labels import GrowthLaw, Status
 from ..interface.numbers import Numbers
 from ..interface.precision import host_float64, is_traced
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from ..solvers.coupled_state import has_more_state
 from ..solvers.fixed_variance import chi_perpendicular, variance
 from .fixed_point import fixed_variance
@@ -44,6 +45,7 @@ class Growth(Result):
     grad_coefficient: Numbers
 
 
+@in_own_settings
 def growth(block: Block, q0: float = 1.0) -> Growth:
     """The law by which the variance of a block's network, and its gradients, grow from variance q0.
 

@@ -13,10 +13,12 @@ from ..blocks.block import Block, check_block, repeated
 from ..blocks.kernel import Kernel
 from ..interface.arguments import correlation, variances
 from ..interface.precision import host_float64, is_traced
+from ..interface.settings import in_own_settings
 from ..solvers.fixed_variance import variance
 from .fixed_point import fixed_point
 
 
+@in_own_settings
 def variance_map(block: Block, q: Any) -> Any:
     """V(q): the pre-activation variance one block later; sigma_w^2 E[phi(sqrt(q) z)^2] + sigma_b^2 for an MLP.
 
@@ -38,6 +40,7 @@ def _variance_map(block: Block, q: Any) -> Any:
     return jax.vmap(lambda one: variance(block, one))(q.ravel()).reshape(q.shape)
 
 
+@in_own_settings
 def correlation_map(block: Block, c: Any, q: Any = None) -> Any:
     """The correlation one block later of two inputs of variance q each and correlation c; q=None is q*.
 

@@ -14,9 +14,11 @@ from ..blocks.kernel import Kernel
 from ..errors import InputError
 from ..interface.arguments import whole
 from ..interface.precision import host_float64
+from ..interface.settings import in_own_settings
 from .fixed_point import fixed_point
 
 
+@in_own_settings
 def mode_decay(block: Block, positions: int | tuple[int, ...], q0: float = 1.0) -> np.ndarray:
     """The factor per block of each Fourier mode, over the positions, of a small change of the gap at the fixed point.
 

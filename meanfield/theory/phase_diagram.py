@@ -20,6 +20,7 @@ from ..interface.labels import Phase, Status
 from ..interface.netcdf import Stored, describe, read, variable, write
 from ..interface.precision import is_traced
 from ..interface.result import Result, show
+from ..interface.settings import in_own_settings
 from .block_grid import solve_block_grid
 from .critical import EdgeOfChaos
 from .critical_line import critical_line_inside
@@ -178,6 +179,7 @@ def _line_of(data: xarray.Dataset) -> EdgeOfChaos | None:
     return EdgeOfChaos(**line | {"stable": line["stable"].astype(bool)})
 
 
+@in_own_settings
 def phase_diagram(
     phi_or_block: str | Callable | Activation | Block,
     sigma_w: Range | None = None,

@@ -19,6 +19,7 @@ from ..interface.arguments import correlation, variances, whole
 from ..interface.evaluation import evaluated
 from ..interface.precision import cast, host_float64, in_float64, is_traced
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from ..solvers.coupled_state import leaves_gaussian
 from ..tables.tabulated_block import tables_for
 from ..tables.visits import visited, widened
@@ -54,6 +55,7 @@ class Trajectory(Result):
         return draw(self, ax=ax)
 
 
+@in_own_settings
 def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_within: Any = 0.0) -> Trajectory:
     """Variances, correlation and susceptibilities of a pair after 0, 1, ..., depth blocks.
 

@@ -15,6 +15,7 @@ from jax import Array
 from ..errors import InputError
 from ..interface.arguments import whole
 from ..interface.result import Result
+from ..interface.settings import in_own_settings
 from ..models.reader import nnx_layers, recorded
 from ..networks import Network
 
@@ -39,6 +40,7 @@ class CoordinateCheck(Result):
     slope: np.ndarray
 
 
+@in_own_settings
 def coordinate_check(
     build: Callable[[int, nnx.Rngs], nnx.Module],
     widths: Sequence[int],

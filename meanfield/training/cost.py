@@ -9,6 +9,7 @@ import time
 import jax
 import jax.numpy as jnp
 
+from ..interface.settings import in_own_settings
 from ..networks.network import parameter_count
 from .sweep import Sweep
 from .task import SCORED
@@ -90,6 +91,7 @@ def chunk_size(cells: int, bytes_each: int, budget: int, devices: int = 1) -> in
     return -(-even // devices) * devices
 
 
+@in_own_settings
 def estimate(sweep: Sweep) -> Cost:
     """The cost of a sweep on this machine without training; loads the data and times a few matrix products."""
     data = sweep.dataset()

@@ -18,6 +18,7 @@ from ..interface.devices import over_devices
 from ..interface.paths import NETCDF, path_to_write
 from ..interface.progress import bar
 from ..interface.saving import sole_writer
+from ..interface.settings import in_own_settings
 from .cells import Cells, Programs, Scores, draw, train_cells
 from .cost import cell_bytes, chunk_size, memory_budget
 from .depth_scales import predicted_depth_scales
@@ -30,6 +31,7 @@ __all__ = ["predicted_depth_scales", "train"]
 _Scored = tuple[tuple[np.ndarray, ...], Scores]
 
 
+@in_own_settings
 def train(
     sweep: Sweep, path: str | os.PathLike | None = None, resume: bool = False, progress: bool | None = None
 ) -> Trainability:
