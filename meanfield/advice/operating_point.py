@@ -9,7 +9,8 @@ import numpy as np
 from jax import Array
 
 from ..gaussian.activation import Activation
-from ..gaussian.quadrature import derivative, gaussian_rule
+from ..gaussian.pair_rule import rule_of
+from ..gaussian.quadrature import derivative
 from ..interface.precision import host_float64
 from ..theory.critical import critical, edge_of_chaos
 
@@ -87,7 +88,7 @@ def _at(kind: str, phi: Activation, q: Any, sigma_w: Any, sigma_b: Any, chi_q: A
 @host_float64
 def _slopes(phi: Activation, q: Any) -> tuple[Array, Array, Array]:
     q = jnp.asarray(q)
-    rule = gaussian_rule(jnp.zeros_like(q), jnp.sqrt(q), phi.kink_array(q.dtype), phi.scale)
+    rule = rule_of(phi, jnp.zeros_like(q), jnp.sqrt(q))
     squared, bend = phi.slope(rule.x) ** 2, derivative(phi.slope, rule.x)
     two, four, second = (jnp.sum(rule.weight * m) for m in (squared, squared**2, bend**2))
     return two, four, second

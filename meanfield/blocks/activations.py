@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from ..gaussian.activation import Activation
-from ..gaussian.hosted import hosted
 from ..gaussian.moments import sampled
 from .block import Block, has_trait, sub_blocks
+from .hosted import hosted
 from .noise import Noise, is_zero
 
 

@@ -16,9 +16,11 @@ import numpy as np
 from jax import Array
 
 from ..gaussian.activation import Activation
+from ..gaussian.features import Features
 from ..gaussian.host_activation import by_number, host_activation
-from ..gaussian.hosted import Hosted
-from ..gaussian.quadrature import NODES, gauss_legendre, gaussian_rule, scale_free_rule
+from ..gaussian.pair_rule import rule_of
+from ..gaussian.quadrature import NODES, gauss_legendre, legendre_panels, scale_free_edges
+from .hosted import Hosted
 
 _LAYER, _WITHIN = np.array([-4.5, 4.5]), np.array([-7.5, -1.5, 1.5, 7.5])
 """Where panels are cut around a kink, in standard deviations of the noise that smooths it: rules, and tables too."""
@@ -73,7 +75,7 @@ def _averaged(phi: Activation, noise: Any, added: Any) -> RandomOutput:
     )
     # The noise is smallest at 0.
     kinks = jnp.append(kinks, 0.0).astype(dtype)
-    x, _ = scale_free_rule(jnp.concatenate([kinks, within]), phi.scale)
+    x, _ = legendre_panels(scale_free_edges(jnp.concatenate([kinks, within]), phi.scale))
 
     def given(x: Array) -> tuple[Any, Any]:
         return jax.jvp(partial(_given, phi, noise, added), (x,), (jnp.ones_like(x),))
@@ -85,7 +87,8 @@ def _averaged(phi: Activation, noise: Any, added: Any) -> RandomOutput:
 
     def tabulated(value: Array, slope: Array) -> Activation:
         table = {"value": _coefficients(value.reshape(x.shape)), "slope": _coefficients(slope.reshape(x.shape))}
-        return Activation(_read, {"edges": edges, **table}, tuple(kinks), None, steps, phi.scale, "averaged")
+        known = "averaged", Features(final=True)
+        return Activation(_read, {"edges": edges, **table}, tuple(kinks), None, steps, phi.scale, *known)
 
     return RandomOutput(*map(tabulated, values, slopes))
 
@@ -97,7 +100,7 @@ def _variance_at(x: Array, noise: Array, added: Array) -> Array:
 def _given(phi: Activation, noise: Array, added: Array, x: Array) -> tuple[Array, Array, Array]:
     """Mean, variance and mean squared slope given one x."""
     std = jnp.sqrt(jnp.maximum(_variance_at(x, noise, added), jnp.finfo(x.dtype).tiny))
-    rule = gaussian_rule(x, std, phi.kink_array(x.dtype), phi.scale)
+    rule = rule_of(phi, x, std)
     value, slope = phi(rule.x), phi.slope(rule.x)
     mean = jnp.sum(rule.weight * value)
     # Of the noise w = m x xi + a xi', xi is known up to a part of its own.

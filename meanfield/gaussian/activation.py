@@ -14,6 +14,7 @@ from jax import Array
 
 from ..errors import InputError, shown
 from ..interface.settings import in_own_settings
+from .features import Features
 from .quadrature import derivative
 
 
@@ -40,6 +41,8 @@ class Activation:
     steps   : for each kink, whether phi itself jumps there (step, sign); static
     scale   : the length over which phi bends near the origin (1 for tanh)
     name    : its name in tables and figures
+    features: where its quadrature needs more than the standard panels, as `mf.activation` found it; outside a trace it
+              is found anew
 
     Called on an array it is phi. Declare one by hand where `mf.activation` cannot find the kinks:
 
@@ -56,6 +59,7 @@ class Activation:
     steps: tuple[bool, ...] = field(default=(), metadata={"static": True})
     scale: float = field(default=1.0, metadata={"static": True})
     name: str = field(default="activation", metadata={"static": True})
+    features: Features = field(default=Features(), metadata={"static": True})
 
     def __post_init__(self) -> None:
         if not callable(self.fn):
@@ -100,7 +104,8 @@ class Activation:
         source = source_of(self)
         if source is None:
             return super().__reduce_ex__(protocol)
-        return remade, (source, self.params, self.kinks, self.steps, self.closed, (self.scale, self.name))
+        more = self.scale, self.name, self.features
+        return remade, (source, self.params, self.kinks, self.steps, self.closed, more)
 
     def named(self, name: str) -> Activation:
         """The same activation under another name."""

@@ -16,12 +16,13 @@ from jax import Array
 
 
 class Moments(NamedTuple):
-    """Moments of phi(x), x ~ N(0, q): mean E[phi], second E[phi^2], slope E[phi'^2], and a bound on second's error."""
+    """Moments of phi(x), x ~ N(0, q): E[phi], E[phi^2], E[phi'^2], and bounds on the errors of the last two."""
 
     mean: Array
     second: Array
     slope: Array
     error: Array
+    slope_error: Any = 0.0
 
 
 class ClosedForms:
@@ -35,7 +36,8 @@ class ClosedForms:
 
 
 def _exact(mean: Array, second: Array, slope: Array) -> Moments:
-    return Moments(mean, second, slope, 4 * jnp.finfo(second.dtype).eps * jnp.abs(second))
+    eps = 4 * jnp.finfo(second.dtype).eps
+    return Moments(mean, second, slope, eps * jnp.abs(second), eps * jnp.abs(slope))
 
 
 def _angle(e: Array) -> Array:

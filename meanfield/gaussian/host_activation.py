@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import jax
@@ -16,6 +17,7 @@ import numpy as np
 from ..interface.elementwise import Elementwise
 from .activation import Activation
 from .closed_forms import Moments
+from .features import Features, features_of
 from .moments import Samples, samples_of, smallest
 from .pair_rule import FINE, ROUGH, Resolution, resolution, split
 from .pairs import (
@@ -30,7 +32,7 @@ from .pairs import (
     near_gaps,
     stretched,
 )
-from .quadrature import LARGEST, REACH
+from .quadrature import LARGEST
 
 Number: TypeAlias = Any
 Arrays: TypeAlias = Any
@@ -45,7 +47,7 @@ class HostActivation:
     """phi for NumPy arrays of any shape; float64, with numeric parameters."""
 
     def __init__(self, phi: Activation) -> None:
-        self.activation, self._evaluate = phi, Elementwise(phi.fn, phi.params)
+        self._evaluate = Elementwise(phi.fn, phi.params)
         self.kinks: Arrays = np.asarray(phi.kinks, np.float64)
         self.scale, self.has_steps = phi.scale, phi.has_steps
         self.steps = phi.steps
@@ -55,11 +57,15 @@ class HostActivation:
         self._points: dict[Any, Any] = {}
         self._pairs: dict[Any, Any] = {}
         self.number = next(_NUMBERS)
+        known = phi.features.final
+        self.features = phi.features if known else features_of(self._both, self.kinks, self.scale)
+        self.activation = replace(phi, features=self.features)
         edges: Arrays = np.pad(
             self.kinks, (0, max(4 - self.kinks.size, -self.kinks.size % 4)), constant_values=phi.scale
         )
-        self.samples = samples_of(self, edges)
-        self._singular = self.has_steps or self._has_singular_slope()
+        with np.errstate(all="ignore"):
+            self.samples = samples_of(self, edges)
+        self._singular = self.has_steps or not self.features.standard
         self._starts = self.samples.x[:, 0].copy()
         self._tame = self.samples.tame
 
@@ -92,15 +98,9 @@ class HostActivation:
         """`Moments` at variances q."""
         return Moments(*self._by_rows(q, Samples.moments_at))
 
-    def error(self, q: np.ndarray) -> tuple[Arrays]:
-        """A bound on the error of `moments`."""
-        return (self.moments(q).error,)
-
-    def _has_singular_slope(self) -> bool:
-        """Whether phi' goes on changing next to 0 or a kink, as that of x log x does: no panel resolves it."""
-        near, nearer = (self.slope(np.append(self.kinks, 0.0)[:, None] + np.array([-a, a])) for a in (1e-6, 1e-12))
-        with np.errstate(invalid="ignore"):
-            return not np.all(np.abs(near - nearer) <= 1e-3 * (1 + np.abs(near)))
+    def errors(self, q: np.ndarray) -> tuple[Arrays, Arrays]:
+        """Bounds on the errors of the second moment and of the slope's."""
+        return self.moments(q)[3:]
 
     def sums(self, q: np.ndarray) -> tuple[Arrays, ...]:
         """`moments` without the error bound."""
@@ -131,13 +131,14 @@ class HostActivation:
 
     def _within_reach(self, q: np.float64) -> Samples:
         """The samples without the panels beyond the reach of every variance up to q."""
-        samples, far = self.samples, 1.7 * REACH * np.sqrt(max(q, smallest(np.float64)))
+        samples = self.samples
+        far = 1.7 * self.features.reach * np.sqrt(max(q, smallest(np.float64)))
         if not far < LARGEST:
             return samples
         start, end = np.searchsorted(self._starts, (-far, far))
         cut = slice(max(start - 1, 0), end + 1)
-        x, dx, value, slope = (of[cut] for of in (samples.x, samples.dx, samples.value, samples.slope))
-        return Samples(x, dx, value, slope, samples.at_zero, samples.slope_at_zero, samples.jump)
+        part = {name: getattr(samples, name)[cut] for name in ("x", "dx", "value", "slope")}
+        return replace(samples, **part)
 
     def pair(self, q1: float, q2: float, e: float, rough: bool = False) -> Pair:
         """`Pair` of one pair of variances q1, q2 and correlation 1 - e; `rough`: to about 1e-4."""
@@ -185,7 +186,7 @@ class HostActivation:
         return Moments(mean, second, slope, _NONE)
 
     def _is_near(self, q: Number, e: Number) -> bool:
-        return not self.has_steps and bool(is_near(q, e, self.scale))
+        return not self.has_steps and bool(is_near(self, q, e))
 
     def _rule(self, q: Number, e: Number, rough: bool = False) -> Resolution:
         # A singular slope needs every node.
@@ -193,7 +194,7 @@ class HostActivation:
 
     def _gaps(self, q: Number, e: Number) -> np.ndarray:
         """The gaps of `near_gaps`: the closer the pair, the fewer are needed for the mean deficit."""
-        closeness = max(q * e / self.scale**2, e)
+        closeness = max(q * e / min(self.scale, self.features.shortest) ** 2, e)
         nodes = NEAR_NODES if closeness > 3e-3 else 6 if closeness > 5e-4 else 5 if closeness > 2e-5 else 4
         return e * near_gaps(np.float64, nodes)
 
@@ -218,7 +219,8 @@ def host_activation(phi: Activation) -> HostActivation:
     known = _KEPT.get(key)
     if known is None:
         params, kinks = jax.tree.unflatten(tree, numbers)
-        known = HostActivation(Activation(phi.fn, params, kinks, None, tuple(phi.steps), phi.scale))
+        features = phi.features if phi.features.final else Features()
+        known = HostActivation(Activation(phi.fn, params, kinks, None, tuple(phi.steps), phi.scale, features=features))
         # Two threads may make one each; both keep an answer to their own number.
         _BY_NUMBER[known.number], _KEPT[key] = known, known
         for oldest in list(_KEPT)[:-_MOST_KEPT]:

@@ -14,7 +14,17 @@ from jax import Array
 from ..interface.differentiation import is_zero, partial_jvp
 from .activation import Activation
 from .closed_forms import ClosedForms, Moments
-from .quadrature import LARGEST, REACH, Estimate, estimate, fixed, hermite, namespace, scale_free_rule
+from .quadrature import (
+    LARGEST,
+    Estimate,
+    estimate,
+    fixed,
+    hermite,
+    legendre_panels,
+    namespace,
+    rough_edges,
+    scale_free_edges,
+)
 
 _NOTHING = 1e-30
 """An integrand too small to matter at any variance that a fixed point has."""
@@ -85,7 +95,11 @@ def _only_moments(x: Array) -> Array:
 def samples_of(phi: Any, kinks: Array) -> Samples:
     """phi and phi' on nodes that serve every variance, for any callable on arrays with a `slope`."""
     xp, dtype = namespace(kinks), kinks.dtype
-    x, dx = scale_free_rule(kinks, phi.scale)
+    features = phi.features
+    cuts = [kinks, rough_edges(kinks, features.rough, phi.scale), np.asarray(features.cuts, dtype)]
+    # Few distinct shapes.
+    edges = scale_free_edges(xp.concatenate([*cuts, np.full(-len(features.cuts) % 64, phi.scale, dtype)]), phi.scale)
+    x, dx = legendre_panels(edges)
     aside = np.asarray([1.0, -1.0], dtype) * xp.finfo(dtype).tiny
     one_sided = phi.slope(xp.asarray(aside))
     jump = xp.asarray(np.inf if phi.has_steps else 0.0, dtype)
@@ -93,7 +107,24 @@ def samples_of(phi: Any, kinks: Array) -> Samples:
     # As q -> 0 a jump elsewhere is out of reach: the limit of chi is taken with gap / q held fixed.
     there = xp.any((kinks == 0) & _marked(phi, kinks)) if phi.has_steps else False
     slope_at_zero = xp.where(there, xp.asarray(np.inf, dtype), xp.mean(one_sided**2))
-    return Samples(x, dx, phi(x), phi.slope(x), at_zero, slope_at_zero, jump)
+    slope = phi.slope(x)
+    for k in kinks[np.flatnonzero(features.rough)]:
+        slope = _averaged(phi, k, edges, slope)
+    return Samples(x, dx, phi(x), slope, at_zero, slope_at_zero, jump, np.asarray(features.reach, dtype))
+
+
+def _averaged(phi: Any, k: Array, edges: Array, slope: Array) -> Array:
+    """phi' with its root mean square on the two panels next to a rough kink, where it goes on as a power."""
+    xp, lo, hi = namespace(edges), edges[:-1], edges[1:]
+    for end, there in ((hi, (lo == k) & (hi > k)), (lo, (hi == k) & (lo < k))):
+        length = xp.sum(xp.where(there, end - k, 0.0))
+        near, far = phi.slope(k + length * np.asarray([1.0, 2.0], edges.dtype)) ** 2
+        known = (near > 0) & (far > 0) & xp.isfinite(near)
+        # phi'^2 = near (distance / length)^-p, whose mean from 0 to 1 is near / (1 - p).
+        left = 1 - xp.log2(xp.where(known, near, 1.0) / xp.where(known, far, 1.0))
+        mean = xp.where(left > 0, near / xp.where(left > 0, left, 1.0), xp.inf)
+        slope = xp.where((there & known)[:, None], xp.sqrt(mean), slope)
+    return slope
 
 
 def _marked(phi: Any, kinks: Array) -> np.ndarray:
@@ -107,8 +138,8 @@ def _marked(phi: Any, kinks: Array) -> np.ndarray:
 class Samples(ClosedForms):
     """Moments as sums over samples: nodes x, their weights dx, phi and phi' there, all (panels, nodes).
 
-    at_zero: phi(0); slope_at_zero: the limit of E[phi'^2] as q -> 0; jump: inf where phi jumps, else 0. Methods take
-    variances q of any shape.
+    at_zero: phi(0); slope_at_zero: the limit of E[phi'^2] as q -> 0; jump: inf where phi jumps, else 0; reach: the
+    standard deviations kept. Methods take variances q of any shape.
     """
 
     x: Any
@@ -118,6 +149,7 @@ class Samples(ClosedForms):
     at_zero: Any
     slope_at_zero: Any
     jump: Any
+    reach: Any
 
     def _weights(self, q: Array) -> tuple[Array, Array]:
         """The nodes in standard deviations, and their weights: 0 out of reach, NaN if the nodes end too early."""
@@ -125,8 +157,8 @@ class Samples(ClosedForms):
         std = xp.sqrt(xp.maximum(q, smallest(q.dtype)))[..., None, None]
         z = self.x / std
         weight = self.dx * xp.exp(-(z**2) / 2) / (std * np.sqrt(2 * np.pi))
-        weight = xp.where(xp.abs(z) <= REACH, weight, 0.0)
-        return z, xp.where(std * REACH <= LARGEST, weight, np.nan)
+        weight = xp.where(xp.abs(z) <= self.reach, weight, 0.0)
+        return z, xp.where(std * self.reach <= LARGEST, weight, np.nan)
 
     def moments(self, phi: Any, q: Array) -> Moments:
         """E[phi], E[phi^2], E[phi'^2] at variances q, and a bound on the error of the second."""
@@ -138,9 +170,12 @@ class Samples(ClosedForms):
         z, weight = self._weights(q)
         # phi may overflow where the Gaussian has no weight.
         value, slope = (xp.where(weight > 0, samples, 0.0) for samples in (self.value, self.slope))
-        second = estimate(weight * value**2, *self._ends(z, self.value**2))
-        mean, squared = (xp.sum(weight * of, (-2, -1)) for of in (value, slope**2))
-        return self._assembled(q, weight, mean, second, squared)
+        # In this order nothing overflows that is finite in the end.
+        second, squared = (
+            estimate(weight * of * of, *self._ends(z, whole, 2))
+            for of, whole in ((value, self.value), (slope, self.slope))
+        )
+        return self._assembled(q, weight, xp.sum(weight * value, (-2, -1)), second, squared)
 
     def sums_at(self, q: Array) -> Moments:
         """`moments_at` for samples that are `tame`, without the error bound: a third of the cost."""
@@ -148,7 +183,7 @@ class Samples(ClosedForms):
         # Not a matrix product: NumPy sums pairwise, which loses less.
         parts = (self.value, self.value**2, self.slope**2)
         mean, second, squared = ((weight * of).reshape(*q.shape, -1).sum(-1) for of in parts)
-        return self._assembled(q, weight, mean, Estimate(second, 0 * second), squared)
+        return self._assembled(q, weight, mean, Estimate(second, 0 * second), Estimate(squared, 0 * second))
 
     @property
     def tame(self) -> bool:
@@ -156,13 +191,16 @@ class Samples(ClosedForms):
         bounds = (self.value, self.slope)
         return all(bool(np.all(np.abs(of) <= 1e4 * (1 + np.square(self.x)))) for of in bounds)
 
-    def _assembled(self, q: Array, weight: Array, mean: Array, second: Estimate, squared: Array) -> Moments:
+    def _assembled(self, q: Array, weight: Array, mean: Array, second: Estimate, squared: Estimate) -> Moments:
         xp = namespace(q)
+        beyond = xp.isnan(weight[..., 0, 0])
+        second_moment, slope = (xp.where(beyond, np.nan, of.value) for of in (second, squared))
         summed = Moments(
             mean,
-            xp.where(xp.isnan(weight[..., 0, 0]), np.nan, second.value),
-            xp.where(q > 0, squared + self.jump, self.slope_at_zero),
+            second_moment,
+            xp.where(q > 0, slope + self.jump, self.slope_at_zero),
             second.error,
+            xp.where(q > 0, squared.error, 0.0),
         )
         return self._before_the_nodes(q, summed)
 
@@ -176,17 +214,19 @@ class Samples(ClosedForms):
         weight = weight * hermite(2 * order, z)
         value, slope = (xp.where(weight != 0, samples, 0.0) for samples in (self.value, self.slope))
         size = (2 * xp.maximum(q, smallest(q.dtype))) ** order
-        mean, second, squared = (xp.sum(weight * f, (-2, -1)) / size for f in (value, value**2, slope**2))
+        parts = weight * value, weight * value * value, weight * slope * slope
+        mean, second, squared = (xp.sum(part, (-2, -1)) / size for part in parts)
         below = q < smallest(q.dtype)
         at_zero = self.slope_at_zero if order == 1 else 0.0
         return xp.where(below, 0.0, mean), xp.where(below, at_zero, second), xp.where(below, 0.0, squared) + self.jump
 
-    def _ends(self, z: Array, samples: Array) -> tuple[Array, Array]:
-        """The largest integrand at the ends of the range, and whether it decreases beyond them or vanishes there."""
+    def _ends(self, z: Array, samples: Array, power: int) -> tuple[Array, Array]:
+        """The largest |samples|^power at the ends of the range, and whether it decreases or vanishes beyond."""
         xp = namespace(z)
         z, samples = fixed(z), fixed(samples)
-        density, far = xp.exp(-(z**2) / 2) * xp.abs(samples), xp.abs(z)
-        last, beyond = (far > 0.9 * REACH) & (far <= REACH), (far > 1.2 * REACH) & (far < 1.6 * REACH)
+        density, far = (xp.exp(-(z**2) / (2 * power)) * xp.abs(samples)) ** power, xp.abs(z)
+        reach = self.reach
+        last, beyond = (far > 0.9 * reach) & (far <= reach), (far > 1.2 * reach) & (far < 1.6 * reach)
         tail, after = (xp.max(xp.where(there, density, 0.0), (-2, -1)) for there in (last, beyond))
         # Growth means nothing for a bump so far out that only its foot is visible.
         return tail, (after < 1e-6 * tail) | (xp.maximum(tail, after) <= _NOTHING)
@@ -204,6 +244,7 @@ class Samples(ClosedForms):
             xp.where(below, second, first.second),
             first.slope,
             xp.where(below, 16 * xp.finfo(q.dtype).eps * second, first.error),
+            first.slope_error,
         )
 
     def estimates(self, q: Array, found: Moments) -> tuple[Estimate, Estimate, Estimate]:
@@ -211,14 +252,11 @@ class Samples(ClosedForms):
         xp = namespace(q)
         z, weight = self._weights(q)
 
-        def error(samples: Array) -> Array:
-            return estimate(weight * xp.where(weight > 0, samples, 0.0), *self._ends(z, samples)).error
-
-        of_slope = xp.where(self.jump > 0, np.inf, error(self.slope**2))
+        terms = weight * xp.where(weight > 0, self.value, 0.0)
         return (
-            Estimate(found.mean, error(self.value)),
+            Estimate(found.mean, estimate(terms, *self._ends(z, self.value, 1)).error),
             Estimate(found.second, found.error),
-            Estimate(found.slope, of_slope),
+            Estimate(found.slope, xp.where(self.jump > 0, np.inf, found.slope_error)),
         )
 
     def slope_variance(self, q: Array) -> Array:
@@ -245,7 +283,7 @@ def _summed_jvp(primals: tuple, tangents: tuple) -> tuple[Moments, Moments]:
     moved = partial_jvp(lambda samples: _program(samples, q), primals[:1], tangents[:1])
     if not is_zero(tangents[1]):
         mean, second, slope = _derivatives(1, samples, q)
-        slopes = Moments(mean, second, slope, jnp.zeros_like(q))
+        slopes = Moments(mean, second, slope, jnp.zeros_like(q), jnp.zeros_like(q))
         moved = jax.tree.map(lambda total, slope: total + slope * tangents[1], moved, slopes)
     return _summed(samples, q), moved
 

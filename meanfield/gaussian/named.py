@@ -7,6 +7,7 @@ Constants are the papers', as exact decimals; `gelu` is the erf form (Hendrycks 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +24,8 @@ from ..interface.settings import in_own_settings
 from .activation import Activation
 from .closed_forms import ErrorFunction, Sinusoid, TwoLevels, TwoSlopes
 from .expression import Expression, is_expression, parse
+from .features import Features
+from .host_activation import host_activation
 from .kinks import Found, inspect_callable
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
@@ -133,7 +136,7 @@ def _make(name: str, fn: Callable, kinks: tuple | Callable[..., tuple] = (), **m
         for parameter, value in params.items():
             number(parameter, value)
         where = kinks(**params) if callable(kinks) else kinks
-        return Activation(fn, params, where, name=name, **more)
+        return Activation(fn, params, where, name=name, features=Features(final=True), **more)
 
     construct.__name__ = name
     construct.__doc__ = f"The activation {name}" + (f" with parameters {defaults}." if defaults else ".")
@@ -237,12 +240,18 @@ def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
     raise InputError(f"{shown('activation', phi)} must be a name, a callable, an expression in x or an mf.Activation")
 
 
+def _with_features(phi: Activation) -> Activation:
+    if is_traced(phi.params):
+        return phi
+    return replace(phi, features=host_activation(phi).features._replace(final=not phi.params))
+
+
 def _from_callable(fn: Callable, given: dict[str, Any]) -> Activation:
     name = str(getattr(fn, "__name__", type(fn).__name__)).strip("<>")
     label = f"activation={name}"
     fn, params = opened(fn, label, given)
     found = _inspected(fn, label, params)
-    return Activation(fn, params, found.kinks, steps=found.steps, scale=found.scale, name=name)
+    return _with_features(Activation(fn, params, found.kinks, steps=found.steps, scale=found.scale, name=name))
 
 
 def source_of(phi: Activation) -> str | None:
@@ -274,7 +283,7 @@ def _from_expression(text: str, params: dict[str, Any]) -> Activation:
         if np.ndim(number(name, value)):
             raise InputError(f"{shown(name, value)} has shape {np.shape(value)} where one number is needed")
     found = _inspected(fn, f"activation={text!r}", params)
-    return Activation(fn, dict(params), found.kinks, steps=found.steps, scale=found.scale, name=text)
+    return _with_features(Activation(fn, dict(params), found.kinks, steps=found.steps, scale=found.scale, name=text))
 
 
 def _inspected(fn: Callable, label: str, params: dict[str, Any]) -> Found:

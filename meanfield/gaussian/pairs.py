@@ -29,7 +29,7 @@ from ..interface.differentiation import is_zero, partial_jvp
 from .activation import Activation
 from .closed_forms import Moments
 from .moments import moments
-from .pair_rule import FINE, Resolution, Split, inner_rule, outer_rule, split
+from .pair_rule import FINE, Resolution, Split, inner_rule, outer_rule, over_nodes, split
 from .quadrature import Rule, fixed, gauss_legendre, hermite, namespace
 
 NEAR_NODES = 8
@@ -97,33 +97,41 @@ def integrate_pair(
     """The pair moments by quadrature, and E[Var[phi' | A]]: E[(phi'(u) - phi'(v))^2] / 2 at equal variances."""
     xp = namespace(q1)
     pair = split(q1, q2, e)
-    nodes, weights = outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal, rule)
+    nodes, weights = outer_rule(phi, pair, equal, rule)
     first = given(phi, pair.s1, pair, nodes, rule)
     other = first if equal else given(phi, pair.sign * pair.s2, pair, nodes, rule)
     norm1, norm2 = (xp.sqrt(xp.where(m > 0, m, 1.0)) for m in (second1, second2))
     apart = first.variance / norm1**2 + other.variance / norm2**2 + (first.mean / norm1 - other.mean / norm2) ** 2
-    apart, slopes, deficit = (total(weights, of) for of in (apart, first.slope * other.slope, first.slope_variance))
-    return Pair(apart / 2, slopes), deficit
+    apart, slopes, deficit = total(weights, apart), total(weights, first.slope, other.slope), first.slope_variance
+    return Pair(apart / 2, slopes), total(weights, deficit)
 
 
 def deficit_at(phi: Any, q: Array, e: Array, rule: Resolution = FINE) -> Array:
     """E[Var[phi' | A]] of a pair of one variance: what `integrate_pair` returns beside the moments."""
     pair = split(q, q, e)
-    nodes, weights = outer_rule(phi.kink_array(q.dtype), phi.scale, pair, True, rule)
-    inner, mean, _ = inner_rule(phi, pair.s1, pair, nodes, rule)
-    return total(weights, _mean_and_variance(inner.weight, phi.slope(inner.x), phi.slope(mean))[1])
+    nodes, weights = outer_rule(phi, pair, True, rule)
+
+    def variance(nodes: Array) -> tuple[Array]:
+        inner, mean, _ = inner_rule(phi, pair.s1, pair, nodes, rule)
+        return (_mean_and_variance(inner.weight, phi.slope(inner.x), phi.slope(mean))[1],)
+
+    return total(weights, over_nodes(phi, variance, nodes)[0])
 
 
-def total(weight: Array, value: Array, axis: tuple[int, ...] | None = None) -> Array:
-    """The weighted sum of values that may be infinite where the weight is 0."""
-    # An empty panel lies on a kink, where phi' may be infinite.
+def total(weight: Array, value: Array, times: Any = None, axis: tuple[int, ...] | None = None) -> Array:
+    """The weighted sum of values, times others, that may be infinite where the weight is 0."""
+    # An empty panel lies on a kink, where phi' may be infinite. In this order nothing overflows that is finite.
     xp = namespace(weight)
-    return xp.sum(weight * xp.where(weight > 0, value, 0.0), axis)
+    for factor in (value, times):
+        weight = weight if factor is None else weight * xp.where(weight != 0, factor, 0.0)
+    return xp.sum(weight, axis)
 
 
-def is_near(q: Array, e: Array, scale: float) -> Array:
+def is_near(phi: Any, q: Array, e: Array) -> Array | bool:
     """Whether a pair of one variance is so close that its distance comes from its `deficits`."""
-    return fixed(q * e) < (0.1 * scale) ** 2
+    if any(phi.features.rough):
+        return q < 0
+    return fixed(q * e) < (0.1 * min(phi.scale, phi.features.shortest)) ** 2
 
 
 def near_gaps(dtype: Any, nodes: int = NEAR_NODES) -> np.ndarray:
@@ -148,7 +156,7 @@ def from_deficits(q: Array, e: Array, slope: Array, second: Array, deficits: Arr
 
 def _equal(phi: Activation, q: Array, e: Array, own: Moments) -> Pair:
     """A pair of one variance, traced."""
-    near, gaps = is_near(q, e, phi.scale), jnp.asarray(near_gaps(q.dtype))
+    near, gaps = is_near(phi, q, e), jnp.asarray(near_gaps(q.dtype))
 
     def look(gap: Array) -> tuple[Pair, Array]:
         def integrate() -> tuple[Pair, Array]:
@@ -174,25 +182,34 @@ class Given(NamedTuple):
 
 def given(phi: Any, length: Array, pair: Split, nodes: Array, rule: Resolution) -> Given:
     """Conditional moments of one input at every node A."""
-    inner, mean, std = inner_rule(phi, length, pair, nodes, rule)
-    average, variance = _mean_and_variance(inner.weight, phi(inner.x), phi(mean))
-    rising, slope_variance = _mean_and_variance(inner.weight, phi.slope(inner.x), phi.slope(mean))
-    if phi.has_steps:
-        rising = mean_slope(phi, 1, inner, mean, std)
-    return Given(average, variance, rising, slope_variance)
+
+    def moments(nodes: Array) -> Given:
+        inner, mean, std = inner_rule(phi, length, pair, nodes, rule)
+        average, variance = _mean_and_variance(inner.weight, phi(inner.x), phi(mean))
+        rising, slope_variance = _mean_and_variance(inner.weight, phi.slope(inner.x), phi.slope(mean))
+        if phi.has_steps or any(phi.features.rough):
+            rising = mean_slope(phi, 1, inner, mean, std)
+        return Given(average, variance, rising, slope_variance)
+
+    return Given(*over_nodes(phi, moments, nodes))
 
 
 def _mean_and_variance(weight: Array, value: Array, centre: Array) -> tuple[Array, Array]:
     # Deviations from the value at the mean first: the variance then keeps its digits where phi barely moves.
     deviation = value - centre[:, None, None]
-    average = total(weight, deviation, (1, 2))
-    return centre + average, total(weight, (deviation - average[:, None, None]) ** 2, (1, 2))
+    average = total(weight, deviation, axis=(1, 2))
+    deviation = deviation - average[:, None, None]
+    return centre + average, total(weight, deviation, deviation, (1, 2))
 
 
 def mean_slope(phi: Any, order: int, rule: Rule, mean: Array, std: Array) -> Array:
     """The order-th derivative of E[phi | A] with respect to the conditional mean, at every node A."""
     xp = namespace(mean)
-    slopes = total(rule.weight, phi.slope(rule.x) * hermite(order - 1, rule.z), (1, 2)) / std ** (order - 1)
+    if any(phi.features.rough):
+        # phi' is singular, phi is not.
+        deviation = phi(rule.x) - phi(mean)[:, None, None]
+        return total(rule.weight, deviation, hermite(order, rule.z), (1, 2)) / std**order
+    slopes = total(rule.weight, phi.slope(rule.x), hermite(order - 1, rule.z), (1, 2)) / std ** (order - 1)
     if phi.has_steps:
         z = (phi.kink_array(mean.dtype) - mean[:, None]) / std
         bump = xp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * hermite(order - 1, z) / std**order
@@ -232,10 +249,16 @@ def _covariance_jvp(order: int, equal: bool, primals: tuple, tangents: tuple) ->
 def covariance_at(phi: Any, q1: Array, q2: Array, e: Array, order: int, equal: bool) -> Array:
     """`covariance` by quadrature; its derivative in e is that of the sum, not Price's."""
     pair = split(q1, q2, e)
-    nodes, weights = outer_rule(phi.kink_array(q1.dtype), phi.scale, pair, equal)
-    first = mean_slope(phi, order, *inner_rule(phi, pair.s1, pair, nodes, FINE))
-    other = first if equal else mean_slope(phi, order, *inner_rule(phi, pair.sign * pair.s2, pair, nodes, FINE))
-    return total(weights, first * other)
+    nodes, weights = outer_rule(phi, pair, equal)
+
+    def slopes(length: Array) -> Array:
+        def at(nodes: Array) -> tuple[Array]:
+            return (mean_slope(phi, order, *inner_rule(phi, length, pair, nodes, FINE)),)
+
+        return over_nodes(phi, at, nodes)[0]
+
+    first = slopes(pair.s1)
+    return total(weights, first, first if equal else slopes(pair.sign * pair.s2))
 
 
 def from_stretched(
@@ -255,7 +278,7 @@ def from_stretched(
 def _stretched_pair(phi: Activation, q: Array, e: Array, distance: Array) -> Pair:
     """d/dq of `pair_moments` at a fixed e, traced."""
     own, growth = jax.jvp(partial(moments, phi), (q,), (jnp.ones_like(q),))
-    near, gaps = is_near(q, e, phi.scale), jnp.asarray(near_gaps(q.dtype))
+    near, gaps = is_near(phi, q, e), jnp.asarray(near_gaps(q.dtype))
 
     def look(gap: Array) -> Array:
         # The first is all that a pair far apart needs.
@@ -273,18 +296,26 @@ def stretched(phi: Any, q: Array, e: Array, rule: Resolution = FINE) -> tuple[Ar
     needed.
     """
     pair = split(q, q, e)
-    nodes, weights = outer_rule(phi.kink_array(q.dtype), phi.scale, pair, True, rule)
-    inner, mean, _ = inner_rule(phi, pair.s1, pair, nodes, rule)
-    square, z2 = nodes**2, inner.z**2
+    nodes, weights = outer_rule(phi, pair, True, rule)
 
-    def of_distance(value: Array, centre: Array) -> Array:
-        deviation = value - centre[:, None, None]
-        deviation = deviation - total(inner.weight, deviation, (1, 2))[:, None, None]
-        variance, moved = (total(inner.weight, deviation**2 * f, (1, 2)) for f in (1.0, z2))
-        return total(weights, variance * (square - 2) + moved)
+    def parts(nodes: Array) -> tuple[Array, ...]:
+        inner, mean, std = inner_rule(phi, pair.s1, pair, nodes, rule)
+        square, z2 = nodes**2, inner.z**2
 
-    slope = phi.slope(inner.x)
-    rising, moved = (total(inner.weight, slope * f, (1, 2)) for f in (1.0, z2))
-    of_covariance = total(weights, rising**2 * (square - 3) + 2 * rising * moved)
-    distances = of_distance(phi(inner.x), phi(mean)), of_distance(slope, phi.slope(mean))
-    return distances[0] / (2 * q), distances[1] / (2 * q), of_covariance / (2 * q)
+        def of_distance(value: Array, centre: Array) -> Array:
+            deviation = value - centre[:, None, None]
+            deviation = deviation - total(inner.weight, deviation, axis=(1, 2))[:, None, None]
+            variance, moved = (total(inner.weight * f, deviation, deviation, (1, 2)) for f in (1.0, z2))
+            return variance * (square - 2) + moved
+
+        value, slope = phi(inner.x), phi.slope(inner.x)
+        rising, moved = (total(inner.weight, slope, f, (1, 2)) for f in (None, z2))
+        if any(phi.features.rough):
+            # By parts: phi' is singular, phi is not.
+            deviation, factors = value - phi(mean)[:, None, None], (inner.z, hermite(3, inner.z) + inner.z)
+            rising, moved = (total(inner.weight, deviation, f, (1, 2)) / std for f in factors)
+        of_covariance = rising * (rising * (square - 3) + 2 * moved)
+        return of_distance(value, phi(mean)), of_distance(slope, phi.slope(mean)), of_covariance
+
+    first, second, third = (total(weights, part) / (2 * q) for part in over_nodes(phi, parts, nodes))
+    return first, second, third

@@ -82,39 +82,63 @@ def _high_coefficients(nodes: int) -> np.ndarray:
     return (np.polynomial.legendre.legvander(t, nodes - 1) * (2 * np.arange(nodes) + 1) / 2)[:, degrees]
 
 
-def scale_free_rule(kinks: Array | np.ndarray, scale: float) -> tuple[Array, Array]:
-    """Nodes x and weights dx over the line for N(0, q) of any q: two arrays (panels, nodes).
+def scale_free_edges(cuts: Array | np.ndarray, scale: float) -> Array:
+    """Edges of panels over the line that serve N(0, q) of every q, ascending.
 
-    Panels grow geometrically away from 0, by half each, from 1e-15 lengths `scale` to LARGEST, and are cut at `kinks`.
+    Panels grow geometrically away from 0, by half each, from 1e-15 lengths `scale` to LARGEST, and are cut at `cuts`.
     The nodes do not depend on q, so that a function sampled on them once has its expectations at every q as sums:
     E[f] = sum(dx * density(x; q) * f(x)).
     """
     sides = np.geomspace(_SMALLEST * scale, LARGEST, _SIDE)
-    xp = namespace(kinks)
-    return legendre_panels(xp.sort(xp.concatenate([np.concatenate([-sides[::-1], sides]).astype(kinks.dtype), kinks])))
+    xp = namespace(cuts)
+    return xp.sort(xp.concatenate([np.concatenate([-sides[::-1], sides]).astype(cuts.dtype), cuts]))
 
 
-def gaussian_rule(mean: Array, std: Array, kinks: Array, scale: Any, panels: int = PANELS, nodes: int = NODES) -> Rule:
+def rough_edges(kinks: Array, rough: tuple[bool, ...], scale: float) -> Array:
+    """Edges graded towards the kinks that are rough: a fractional power of the distance is no polynomial next to it."""
+    xp, at = namespace(kinks), kinks[np.flatnonzero(rough)]
+    # Nearer to a kink other than 0 rounding hides the distance.
+    steps = 4.0 ** -np.arange(1.0, 13.0 if kinks.dtype == np.float64 else 6.0)
+    length = xp.where(at == 0, scale, xp.abs(at))[:, None]
+    return (at[:, None] + length * np.concatenate([-steps, steps]).astype(kinks.dtype)).ravel()
+
+
+def gaussian_rule(
+    mean: Array,
+    std: Array,
+    kinks: Array,
+    scale: Any,
+    panels: int = PANELS,
+    nodes: int = NODES,
+    rough: Array | None = None,
+    reach: float = REACH,
+) -> Rule:
     """The composite rule for N(mean, std^2), cut at `kinks`, graded towards 0 on the length `scale`.
 
     mean (...,) and std, a scalar or of that shape, are arrays; `kinks` has shape (k,). The rule has panels + k panels
-    and keeps REACH standard deviations on either side; with FLAT panels and no kinks nothing is graded, and z and the
-    weights are the same for every mean, (panels, nodes). A std of 0 is legal and puts every node on the mean.
+    and keeps `reach` standard deviations on either side; with FLAT panels and no kinks nothing is graded, and z and the
+    weights are the same for every mean, (panels, nodes). Panels are graded towards places in `rough` as well. A std of
+    0 is legal and puts every node on the mean.
     """
     xp = namespace(mean)
     dtype = xp.result_type(mean, std, kinks)
     safe = xp.maximum(std, xp.finfo(dtype).tiny ** 0.5)
-    even: Any = np.linspace(-REACH, REACH, _EVEN + 1).astype(dtype)
+    even: Any = np.linspace(-reach, reach, round(_EVEN * reach / REACH) + 1).astype(dtype)
     if panels == _EVEN and not kinks.size:
         z, weight = _weighted(even, nodes)
         return Rule(mean[..., None, None] + std[..., None, None] * z, z, weight)
     frozen_mean, frozen_std = fixed(mean), fixed(safe)
-    centre = xp.clip(-frozen_mean / frozen_std, -REACH, REACH)[..., None]
+    centre = xp.clip(-frozen_mean / frozen_std, -reach, reach)[..., None]
     width = xp.clip(scale / frozen_std, 1e-12, 1e6)[..., None]
-    lo, hi = (xp.arcsinh((xp.clip(centre + way * _GRADED, -REACH, REACH) - centre) / width) for way in (-1.0, 1.0))
+    lo, hi = (xp.arcsinh((xp.clip(centre + way * _GRADED, -reach, reach) - centre) / width) for way in (-1.0, 1.0))
     t = lo + (hi - lo) * np.linspace(0.0, 1.0, panels - _EVEN).astype(dtype)
-    at_kinks = xp.clip((kinks - mean[..., None]) / safe[..., None], -REACH, REACH)
-    parts = [xp.broadcast_to(even, (*mean.shape, _EVEN + 1)), centre + width * xp.sinh(t), at_kinks]
+    at_kinks = xp.clip((kinks - mean[..., None]) / safe[..., None], -reach, reach)
+    parts = [xp.broadcast_to(even, (*mean.shape, even.size)), centre + width * xp.sinh(t), at_kinks]
+    if rough is not None and rough.size:
+        steps = 4.0 ** np.arange(-13.0 if dtype == np.float64 else -6.0, 2.0)
+        graded = np.concatenate([-steps, steps]).astype(dtype)
+        at = (rough - mean[..., None])[..., None] / safe[..., None, None] + graded
+        parts.append(xp.clip(at, -reach, reach).reshape(*mean.shape, rough.size * graded.size))
     z, weight = _weighted(xp.sort(xp.concatenate(parts, -1), -1), nodes)
     return Rule(mean[..., None, None] + std[..., None, None] * z, z, weight)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..gaussian.activation import Activation
+from ..gaussian.features import Features
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def affine(phi: Activation, gamma_i: Any, delta_i: Any, delta_o: Any, gamma_o: A
     shape = {"gamma_i": gamma_i, "delta_i": delta_i, "delta_o": delta_o, "gamma_o": gamma_o}
     kinks = tuple((k - delta_i) / gamma_i for k in phi.kinks)
     scale = float(min(max(phi.scale / gamma_i, 1e-3), 10.0))
-    return replace(phi, fn=Affine(phi.fn), params=phi.params | shape, kinks=kinks, closed=None, scale=scale, name=name)
+    moved = {"kinks": kinks, "closed": None, "scale": scale, "features": Features()}
+    return replace(phi, fn=Affine(phi.fn), params=phi.params | shape, name=name, **moved)
 
 
 def two_sided(phi: Activation, lam: Any, alpha: Any, name: str) -> Activation:
@@ -57,4 +59,5 @@ def two_sided(phi: Activation, lam: Any, alpha: Any, name: str) -> Activation:
     kinks = tuple(sorted({*phi.kinks, 0.0}))
     steps = tuple(dict(zip(phi.kinks, phi.steps, strict=True)).get(k, False) for k in kinks)
     params = phi.params | {"lam": lam, "self_alpha": alpha}
-    return replace(phi, fn=TwoSided(phi.fn), params=params, kinks=kinks, steps=steps, closed=None, name=name)
+    more = {"kinks": kinks, "steps": steps, "closed": None, "features": Features()}
+    return replace(phi, fn=TwoSided(phi.fn), params=params, name=name, **more)

@@ -34,7 +34,6 @@ from ..gaussian.host_activation import host_activation
 from ..gaussian.moments import moments
 from ..gaussian.pairs import covariance
 from ..gaussian.second_derivative import slope_jumps
-from ..gaussian.slope_deficit import deficit
 from ..interface.precision import in_float64
 from ..solvers.fixed_variance import scan_grid
 from .atlas import Atlas, side_by_side
@@ -53,6 +52,7 @@ from .pair_panel import (
     tail_of,
 )
 from .sampled_moments import moments_of_samples
+from .slope_deficit import deficit
 
 T = TypeVar("T")
 
@@ -213,7 +213,7 @@ def _closed_moments(phi: Activation, q: np.ndarray) -> Known:
 def _piece_of_closed_moments(phi: Activation, q: Array) -> tuple[Array, ...]:
     def one(q: Array) -> tuple[Array, ...]:
         known = moments(phi, q)
-        return *known, known.slope - covariance(phi, q, q, jnp.ones_like(q))
+        return *known[:4], known.slope - covariance(phi, q, q, jnp.ones_like(q))
 
     return lax.map(one, q, batch_size=16)
 
@@ -234,11 +234,11 @@ def only_moments(x: Array) -> Array:
 
 
 @lru_cache(maxsize=64)
-def _table(fn: Any, params: tuple, kinks: tuple, closed: Any, steps: tuple, scale: float) -> Table:
-    return Table(Activation(fn, dict(params), kinks, closed, steps, scale))
+def _table(fn: Any, params: tuple, kinks: tuple, closed: Any, steps: tuple, scale: float, features: Any) -> Table:
+    return Table(Activation(fn, dict(params), kinks, closed, steps, scale, features=features))
 
 
 def table_of(phi: Activation) -> Table:
     """The cached table of an activation with numeric parameters."""
     params = tuple(sorted((k, float(v)) for k, v in phi.params.items()))
-    return _table(phi.fn, params, tuple(float(k) for k in phi.kinks), phi.closed, phi.steps, phi.scale)
+    return _table(phi.fn, params, tuple(float(k) for k in phi.kinks), phi.closed, phi.steps, phi.scale, phi.features)

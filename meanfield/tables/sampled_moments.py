@@ -31,8 +31,10 @@ def moments_of_samples(samples: Samples, q: np.ndarray) -> Known:
     """
     order = np.argsort(q, kind="stable")
     groups = [order[i : i + _TOGETHER] for i in range(0, q.size, _TOGETHER)]
+    # What grows fast would overflow in a product of matrices.
+    of_group = _of_group if samples.reach == REACH else _by_sums
     with np.errstate(all="ignore"):
-        found = [_of_group(samples, q[group]) for group in groups]
+        found = [of_group(samples, q[group]) for group in groups]
     back = np.argsort(order, kind="stable")
     return jax.tree.map(lambda *parts: np.concatenate(parts)[back], *found)
 
@@ -46,6 +48,12 @@ def _of_group(samples: Samples, q: np.ndarray) -> Known:
         # An overflow at one variance may be out of reach for another.
         return jax.tree.map(lambda *parts: np.concatenate(parts), *[_of_group(samples, one[None]) for one in q])
     return window.moments(np.sqrt(q)[:, None])
+
+
+def _by_sums(samples: Samples, q: np.ndarray) -> Known:
+    sums: Any = samples
+    found = sums.moments_at(q)
+    return Known(found.mean, found.second, found.slope, found.error, sums.slope_variance(q))
 
 
 def _with_zeros(samples: Samples, q: np.ndarray, positive: np.ndarray) -> Known:

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..blocks.hosted import for_single_inputs
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import Moments
-from ..gaussian.hosted import for_single_inputs
 from ..gaussian.moments import moments
 from ..gaussian.named import activation
 from ..interface.arguments import sigma, variances

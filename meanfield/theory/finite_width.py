@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ..blocks.block import Block, mlp_parts
-from ..gaussian.quadrature import gaussian_rule
+from ..gaussian.pair_rule import rule_of
 from ..interface.precision import host_float64
 from ..interface.settings import in_own_settings
 
@@ -58,7 +58,7 @@ def _corrections(phi: Any, dense: Any, q0: Any, *, depth: int) -> LengthCorrecti
 
     def layer(state: tuple[Array, Array, Array], _: None) -> tuple[tuple, LengthCorrections]:
         q, spread, bias = state
-        rule = gaussian_rule(jnp.zeros_like(q), jnp.sqrt(q), phi.kink_array(q.dtype), phi.scale)
+        rule = rule_of(phi, jnp.zeros_like(q), jnp.sqrt(q))
         square, z2 = phi(rule.x) ** 2, rule.z**2
 
         def mean(values: Array) -> Array:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..blocks.hosted import hosted
 from ..gaussian.activation import Activation
-from ..gaussian.hosted import hosted
 from ..gaussian.moments import moments
 from ..interface.precision import host_float64
 

@@ -8,7 +8,7 @@ from scipy.integrate import quad
 import meanfield as mf
 from meanfield.gaussian.moments import moments
 from meanfield.gaussian.pairs import covariance
-from meanfield.gaussian.slope_deficit import deficit
+from meanfield.tables.slope_deficit import deficit
 
 Q = np.array([0.01, 1.0, 30.0])
 E = np.array([1e-10, 1e-4, 0.03, 0.5, 1.0])

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..gaussian.activation import Activation
+from ..gaussian.closed_forms import ClosedForms, Moments
+from ..gaussian.host_activation import by_number, host_activation
+from ..gaussian.moments import sampled
 from ..interface.differentiation import is_zero
 from ..interface.precision import following, is_traced
-from .activation import Activation
-from .closed_forms import ClosedForms, Moments
-from .host_activation import by_number, host_activation
-from .moments import sampled
 
 
 def hosted(phi: Activation, rough: bool = False, always: bool = False) -> Activation:
@@ -56,7 +56,7 @@ class Hosted(ClosedForms):
     def moments(self, phi: Any, q: Array) -> Moments:
         """`Moments` at variance q."""
         mean, second, slope = _sums(self.key, q)
-        return Moments(mean, second, slope, _error(self.key, q))
+        return Moments(mean, second, slope, *_errors(self.key, q))
 
     def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
         """One minus the correlation of the outputs."""
@@ -89,13 +89,13 @@ def _sums_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
 
 
 @jax.custom_jvp
-def _error(key: Array, q: Array) -> Array:
-    return _call("error", 1, q, key, q)[0]
+def _errors(key: Array, q: Array) -> tuple[Array, ...]:
+    return _call("errors", 2, q, key, q)
 
 
-@_error.defjvp
-def _error_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    return _error(*primals), jnp.zeros_like(primals[1])
+@_errors.defjvp
+def _errors_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
+    return _errors(*primals), (jnp.zeros_like(primals[1]),) * 2
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

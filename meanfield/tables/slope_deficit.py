@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .activation import Activation
-from .host_activation import HostActivation, host_activation
-from .quadrature import gauss_legendre
+from ..gaussian.activation import Activation
+from ..gaussian.host_activation import HostActivation, host_activation
+from ..gaussian.quadrature import gauss_legendre
 
 _NODES, _REACH = 11, 8.0
 _STEP, _FEWEST = 1.0, 3

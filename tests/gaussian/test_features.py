@@ -1,0 +1,68 @@
+"""Features that the standard panels miss, against closed forms and Hermite expansions."""
+
+import numpy as np
+import pytest
+from scipy.special import gamma
+
+import meanfield as mf
+from meanfield.gaussian.features import features_of
+from meanfield.gaussian.host_activation import host_activation
+
+
+def of_power(p, q):
+    """E|x|^p, x ~ N(0, q)."""
+    return q ** (p / 2) * 2 ** (p / 2) * gamma((p + 1) / 2) / np.pi**0.5
+
+
+@pytest.mark.parametrize("text", ["abs(x)**p", "sign(x)*abs(x)**p", "where(x > 0, 2**.5*abs(x)**p, 0)"])
+@pytest.mark.parametrize("p", [0.51, 0.6, 0.75, 0.9, 1.2, 1.5, 3.0])
+def test_powers(text, p):
+    q = np.array([1e-6, 0.3, 40.0])
+    found = host_activation(mf.activation(text.replace("p", str(p)))).moments(q)
+    np.testing.assert_allclose(found.second, of_power(2 * p, q), rtol=1e-12)
+    np.testing.assert_allclose(found.slope, p**2 * of_power(2 * p - 2, q), rtol=1e-11)
+
+
+def test_the_susceptibilities_of_powers():
+    point = mf.fixed_point(mf.MLP("abs(x)**.51", 0.9, 0.2))
+    assert float(point.chi_1) == pytest.approx(11.94231798, rel=1e-9)
+    for text in ("abs(x)**.5", "sqrt(abs(x-.5))", "sign(x)*abs(x)**.3"):
+        point = mf.fixed_point(mf.MLP(text, 0.9, 0.2))
+        assert np.isinf(point.chi_1) and str(point.phase) == "chaotic" and 0 < point.chi_c < 1
+    point = mf.fixed_point(mf.MLP("sign(x)*abs(x)**.8", 0.9, 0.2))
+    assert str(point.phase) == "ordered" and point.one_minus_c_star == 0
+
+
+def test_the_critical_line_of_exp():
+    # E[exp(2x)] = exp(2q): sigma_w = exp(-q), sigma_b^2 = q - 1.
+    for q in (1.5, 12.0, 16.0, 50.0, 150.0):
+        found = mf.critical("exp(x)", q=q)
+        assert float(found.sigma_w) * np.exp(q) == pytest.approx(1, rel=1e-12)
+        assert float(found.sigma_b) ** 2 == pytest.approx(q - 1, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [
+        ("exp(2*x)", lambda q: np.exp(8 * q)),
+        ("sinh(x)", lambda q: (np.exp(2 * q) - 1) / 2),
+        ("x**10", lambda q: 654729075.0 * q**10),
+    ],
+)
+def test_growth(text, second):
+    q = np.array([0.1, 3.0, 30.0])
+    found = host_activation(mf.activation(text)).moments(q)
+    np.testing.assert_allclose(found.second, second(q), rtol=1e-11)
+
+
+def test_what_has_no_mean_is_infinite():
+    found = host_activation(mf.activation("exp(x**2/8)")).moments(np.array([0.5, 1.9, 2.1, 100.0]))
+    np.testing.assert_allclose(found.second[:2], (1 - np.array([0.5, 1.9]) / 2) ** -0.5, rtol=1e-6)
+    assert np.all(np.isinf(found.second[2:]))
+    assert str(mf.fixed_point(mf.MLP("exp(x**2/2)", 1.0, 1.0)).status) == "diverges"
+
+
+def test_the_named_ones_need_nothing():
+    for name in ("tanh", "gelu", "mish", "selu"):
+        phi = host_activation(mf.activation(name))
+        assert features_of(phi._both, phi.kinks, phi.scale).standard, name
