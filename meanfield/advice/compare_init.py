@@ -27,7 +27,7 @@ from ..theory.critical import critical as critical_point
 from ..theory.fixed_point import fixed_point
 from ..theory.trajectory import trajectory
 from ..theory.variance_trajectory import lengths
-from .operating_point import operating_point
+from .operating_point import REACH, operating_point
 
 __all__ = ["SchemeComparison", "compare_init", "schemes", "verdict"]
 
@@ -37,7 +37,6 @@ MEASURED = (
     "measured_log_gradient",
     "measured_log_gradient_error",
 )
-REACH = 6.0
 _SMALL_SIGMA_B = 0.05
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import root_scalar
 
-from ..blocks.block import MLP
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..gaussian.closed_forms import TwoSlopes
-from ..gaussian.named import NAMED, activation
+from ..gaussian.named import activation, source_of
 from ..initializers.deep_kernel_shaping import dks
 from ..initializers.named import gain
 from ..initializers.orthogonal import DeltaOrthogonal, Orthogonal
@@ -23,17 +19,16 @@ from ..initializers.rule import Rule, Scaled
 from ..interface.arguments import one_of, whole
 from ..interface.result import Result
 from ..interface.settings import in_own_settings
-from ..theory.fixed_point import fixed_point
 from ..theory.variance_trajectory import lengths
 from .flax_code import flax_code
-from .operating_point import OperatingPoint, operating_point
+from .operating_point import OperatingPoint, operating_point, promise
+from .sigma_range import sigma_w_range
 
 ARCHITECTURES = ("mlp", "residual", "conv")
 WEIGHTS = ("gaussian", "orthogonal")
-REACH = 6.0
-"""Trainable depth in depth scales: about 6 (Schoenholz et al. 2017); signals may change by e^6 either way."""
-
-_FARTHEST = 1024
+_DEEPEST = 2**17
+# Within 5% of q* inputs need no scaling.
+_NEAR = 0.05
 _NUMBERS = ("sigma_w", "sigma_b", "q_star", "chi_1", "chi_q", "xi_c", "xi_grad", "log_gradient", "jacobian_spread",
             "depth_limit", "width")  # fmt: skip
 
@@ -47,10 +42,10 @@ class Recommendation(Result):
     branch_scale     : alpha in x + alpha F(x), residual networks only; 1 elsewhere
     log_gradient     : ln of the factor on a squared gradient over the depth, from inputs of variance 1
     jacobian_spread  : variance of the squared singular values over the depth, at mean 1 (Pennington et al. 2017)
-    depth_limit      : the maximum useful depth, where a squared gradient has changed by e^6 or 1 - c fallen by e^-6;
-                       inf beyond 1024 layers
+    depth_limit      : the maximum useful depth: where a squared gradient, from inputs of variance 1, has changed by
+                       e^6, or 1 - c at q* has fallen by e^-6 from 1/2; inf beyond 1024 layers and the depth
     width            : the width below which squared gradients of single networks vary by more than 100%
-    sigma_w_range    : (2,) the sigma_w around it at which 6 depth scales still reach `depth_wanted`
+    sigma_w_range    : (2,) the sigma_w around it between which 6 depth scales reach `depth_wanted`
     caveats          : sentences; nnx, linen: programs that define such a network, `Net`
     """
 
@@ -107,8 +102,8 @@ def recommend(
     The spread is depth (E[phi'^4] / E[phi'^2]^2 - 1 - s_1), s_1 = -1 for Gaussian and 0 for orthogonal weights. Width:
     a squared gradient's relative variance over networks grows as e^(k depth / width) - 1 with k = 3 E[phi'^4] /
     E[phi'^2]^2 - 1 (Gaussian) or 3 less of that ratio's excess over 1 (orthogonal), and is 1 at the width given; never
-    below the depth; residual branches add 4 times the logarithm of the squared gradient's growth in all. InputError for
-    an unknown activation, architecture or weights, or a depth below 1.
+    below the depth; in residual networks k depth is 6 times the logarithm of the squared gradient's growth.
+    InputError for an unknown activation, architecture or weights, or a depth that is not an integer from 1 to 2^17.
 
     >>> import meanfield as mf
     >>> advice = mf.recommend("relu", depth=30)
@@ -117,8 +112,8 @@ def recommend(
     """
     one_of("architecture", architecture, ARCHITECTURES)
     one_of("weights", weights, WEIGHTS)
-    depth = whole("depth", depth)
-    wanted = depth if depth_wanted is None else whole("depth_wanted", depth_wanted)
+    depth = whole("depth", depth, below=_DEEPEST)
+    wanted = depth if depth_wanted is None else whole("depth_wanted", depth_wanted, below=_DEEPEST)
     phi = activation(phi)
     shape = {"activation": phi.name, "depth": depth, "architecture": architecture, "weights": weights}
     if architecture == "residual":
@@ -131,27 +126,23 @@ def recommend(
 
 def _plain(phi: Activation, point: OperatingPoint, shape: dict, wanted: int) -> Recommendation:
     depth, orthogonal = shape["depth"], shape["weights"] == "orthogonal"
-    far = lengths(phi, point.sigma_w, point.sigma_b, _FARTHEST, point.sigma_w**2 + point.sigma_b**2)
-    log_gradient = far.log_gradient[0]
-    limit = min(_first(np.abs(log_gradient) > REACH), _merging(phi, point))
+    log_gradient, limit = promise(phi, point, depth)
     width = _width(point.spread, depth, orthogonal)
     return _made(
         phi, shape,
         status="poor" if point.kind == "poor" else "critical",
         sigma_w=point.sigma_w, sigma_b=point.sigma_b, q_star=point.q, chi_1=1.0, chi_q=point.chi_q,
         xi_c=float("inf"), xi_grad=float("inf"),
-        log_gradient=float(log_gradient[min(depth, _FARTHEST)]),
+        log_gradient=log_gradient,
         jacobian_spread=depth * (point.spread + (not orthogonal)),
-        depth_limit=limit, width=width, sigma_w_range=_range(phi, point, wanted),
-        caveats=_caveats(phi, point, shape, limit, width),
+        depth_limit=limit, width=width, sigma_w_range=sigma_w_range(phi, point, wanted),
+        caveats=_caveats(phi, point, shape, log_gradient, limit, width),
     )  # fmt: skip
 
 
 def _made(phi: Activation, shape: dict, **found: Any) -> Recommendation:
     alpha = found.setdefault("branch_scale", 1.0)
-    name = phi.name if phi.name in NAMED else None
-    words = ", ".join([repr(name), *(f"{k}={float(v)!r}" for k, v in phi.params.items())])
-    source = found.pop("phi_code", f"mf.activation({words})" if name else f"...  # {phi.name}")
+    source = found.pop("phi_code", None) or _phi_code(phi) or f"...  # your function {phi.name}"
     if np.isfinite(found["sigma_w"]):
         rule = repr(_rule(shape["architecture"], shape["weights"], found["sigma_w"], found["sigma_b"]))
     else:
@@ -164,26 +155,19 @@ def _made(phi: Activation, shape: dict, **found: Any) -> Recommendation:
     return Recommendation(**shape, **found, **texts)
 
 
+def _phi_code(phi: Activation) -> str | None:
+    """Python that makes this activation, by the name or expression of its function; None for a callable."""
+    source = source_of(phi)
+    if source is None:
+        return None
+    words = [repr(source), *(f"{name}={float(value)!r}" for name, value in phi.params.items())]
+    return f"mf.activation({', '.join(words)})"
+
+
 def _rule(architecture: str, weights: str, sigma_w: float, sigma_b: float) -> Rule:
     if weights == "gaussian":
         return Scaled(sigma_w, sigma_b)
     return (DeltaOrthogonal if architecture == "conv" else Orthogonal)(sigma_w, sigma_b, rescaled=True)
-
-
-def _first(flags: np.ndarray) -> float:
-    return float(np.argmax(flags)) if flags.any() else float("inf")
-
-
-def _merging(phi: Activation, point: OperatingPoint) -> float:
-    """The layer at which 1 - c has fallen by e^-6 from 1/2 at criticality: as kappa / l, or as 9 pi^2 / 2 l^2."""
-    low = 0.5 * math.exp(-REACH)
-    if isinstance(phi.closed, TwoSlopes):
-        a = float(phi.params["slope"]) if phi.closed.left is None else phi.closed.left
-        if abs(a) == 1:
-            return float("inf")
-        return math.sqrt(4.5 * math.pi**2 * ((1 + a**2) / (1 - a) ** 2) ** 2 / low)
-    kappa = 2 * point.slope_2 / (point.q * point.curvature)
-    return kappa / low if kappa / low < _FARTHEST else float("inf")
 
 
 def _width(spread: float, depth: int, orthogonal: bool) -> float:
@@ -191,32 +175,9 @@ def _width(spread: float, depth: int, orthogonal: bool) -> float:
     return float(max(depth, math.ceil(k * depth / math.log(2))))
 
 
-def _range(phi: Activation, point: OperatingPoint, wanted: int) -> np.ndarray:
-    """The sigma_w below and above the critical one at which the shorter depth scale is wanted / 6."""
-
-    def short(sigma_w: float) -> float:
-        fp = fixed_point(MLP(phi, sigma_w, point.sigma_b), q0=max(point.q, 1e-3))
-        scales = [abs(float(v)) for v in (fp.xi_c, fp.xi_grad) if np.isfinite(v)]
-        return 1 / min(scales) - REACH / wanted if scales else (1.0 if fp.status == "diverges" else -REACH / wanted)
-
-    return np.array([_edge(short, point.sigma_w, sign) for sign in (-1, 1)])
-
-
-def _edge(short: Callable[[float], float], centre: float, sign: int) -> float:
-    inside, step = centre, 4e-3 * centre
-    while abs(sign * step) < centre:
-        outside = centre + sign * step
-        if short(outside) > 0:
-            return _root(short, inside, outside, 1e-4 * centre) if short(inside) < 0 else float(centre)
-        inside, step = outside, 2 * step
-    return float(inside)
-
-
-def _root(excess: Callable[[float], float], inside: float, outside: float, tolerance: float) -> float:
-    return float(root_scalar(excess, bracket=(inside, outside), xtol=tolerance).root)
-
-
-def _caveats(phi: Activation, point: OperatingPoint, shape: dict, limit: float, width: float) -> tuple[str, ...]:
+def _caveats(
+    phi: Activation, point: OperatingPoint, shape: dict, log_gradient: float, limit: float, width: float
+) -> tuple[str, ...]:
     depth, said = shape["depth"], []
     if point.kind == "poor":
         said.append(
@@ -230,10 +191,12 @@ def _caveats(phi: Activation, point: OperatingPoint, shape: dict, limit: float, 
             f"this is its stable branch, where biases of {point.sigma_b:.3g} are part of the recipe and chi_q = "
             f"{point.chi_q:.4f}"
         )  # fmt: skip
-    if point.kind == "critical" and depth >= 20:
+    start = point.sigma_w**2 + point.sigma_b**2
+    if point.kind != "scale_invariant" and abs(math.log(start / point.q)) > _NEAR:
         said.append(
-            f"standardized inputs start at variance {point.sigma_w**2 + point.sigma_b**2:.3g}, not q* = {point.q:.3g}; "
-            f"times {math.sqrt(max(point.q - point.sigma_b**2, 0)) / point.sigma_w:.3g} they start at the fixed point"
+            f"standardized inputs start at variance {start:.3g}, not q* = {point.q:.3g}, and change squared gradients "
+            f"by e^{log_gradient:.2g} over the depth; times "
+            f"{math.sqrt(max(point.q - point.sigma_b**2, 0)) / point.sigma_w:.3g} they start at the fixed point"
         )
     if shape["weights"] == "gaussian" and point.spread < 0.5:
         said.append(
@@ -259,8 +222,10 @@ def _nothing(phi: Activation, shape: dict) -> Recommendation:
     nan, more = float("nan"), {}
     try:
         shaped = dks(phi, depth=shape["depth"])
-        words = f"{phi.name!r}, depth={shape['depth']}"
-        more["phi_code"] = f"mf.initializers.dks({words}).activation"
+        known = repr(source_of(phi)) if source_of(phi) and not phi.params else _phi_code(phi)
+        words = f"{known or '...'}, depth={shape['depth']}"
+        note = "" if known else f"  # your function {phi.name} for ..."
+        more["phi_code"] = f"mf.initializers.dks({words}).activation{note}"
         said.append(
             f"instead, change its scale: mf.initializers.dks({words}) is gamma_o (phi(gamma_i x + delta_i) + delta_o) "
             f"with gamma_i = {shaped.gamma_i:.4g}, delta_i = {shaped.delta_i:.4g}, delta_o = {shaped.delta_o:.4g}, "
@@ -278,8 +243,7 @@ def _residual(phi: Activation, shape: dict) -> Recommendation:
     if phi.has_steps:
         return _nothing(phi, shape)
     alpha, sigma_w = depth**-0.5, gain(phi).sigma_w
-    path = partial(lengths, phi, sigma_w, 0.0, q0=1.0, skip=1.0)
-    near = path(depth, alpha=alpha)
+    near = lengths(phi, sigma_w, 0.0, depth, 1.0, skip=1.0, alpha=alpha)
     log_gradient = float(near.log_gradient[0, -1])
     said = (
         f"branches are scaled by 1/sqrt(depth) = {alpha:.4g} (De & Smith 2020): variances grow to {near.q[0, -1]:.3g} "
@@ -290,6 +254,6 @@ def _residual(phi: Activation, shape: dict) -> Recommendation:
         phi, shape, status="critical", sigma_w=sigma_w, sigma_b=0.0, q_star=float("nan"), chi_1=float(near.chi[0, 0]),
         chi_q=float("nan"), xi_c=float("nan"), xi_grad=-1 / math.log(near.chi[0, 0]), log_gradient=log_gradient,
         jacobian_spread=float("nan"), depth_limit=float("inf"), branch_scale=alpha,
-        width=float(math.ceil(4 * log_gradient / math.log(2))),
+        width=float(math.ceil(6 * log_gradient / math.log(2))),
         sigma_w_range=np.full(2, float("nan")), caveats=said,
     )  # fmt: skip

@@ -8,6 +8,7 @@ layer's curvature, and the map itself if r is the layer's map.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,21 +21,22 @@ from jax import Array
 from scipy.optimize import root, root_scalar
 
 from ..blocks.block import MLP, Serial
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..gaussian.activation import Activation
-from ..gaussian.named import activation
+from ..gaussian.named import activation, source_of
 from ..gaussian.quadrature import gaussian_rule
-from ..interface.arguments import between, whole
+from ..interface.arguments import between, positive, whole
 from ..interface.precision import in_float64
 from ..interface.result import Result
 from ..interface.settings import in_own_settings
 from .rule import Scaled
-from .transformed import Affine, affine
+from .transformed import Affine, affine, transformed
 
 Layer = Callable[[float], float]
 Architecture = Callable[[Layer, float], float]
 _LEAKY = ("leaky_relu", "prelu")
 _TOLERANCE = 1e-9
+_STEEPEST = 2.0
 _STARTS = ((-1.5, -2.8, -0.3, -4.0), (0.4, 1.0, -0.4, -1.0), (0.3, -0.3, 1.0))
 
 
@@ -108,14 +110,15 @@ def dks(
     1.500000 1.000000
     """
     network, phi = _network(architecture, depth), activation(phi)
+    zeta = positive("zeta", zeta)
     if not zeta > 1:
         raise InputError(f"zeta={zeta} must exceed 1, the slope of an identity network")
     slope = _solve_target(lambda s: network(lambda y: s * y, 1.0) - zeta, 1.0, 2.0, "zeta", zeta)
-    if phi.name in _LEAKY:
+    if source_of(phi) in _LEAKY:
         return _leaky_dks(slope)
     if phi.has_steps:
         raise InputError(f"phi={phi.name!r} jumps: its maps have infinite slope; give a continuous activation")
-    if phi.name == "relu":
+    if _is_homogeneous(phi):
         gamma_i = _solve_target(lambda s: _layer(phi, np.exp(s), 1.0)[2] - slope, -8.0, 3.0, "zeta", zeta)
         return _shaped("dks", phi, float(np.exp(gamma_i)), 1.0, None, slope)
     gamma_i, delta_i = _solve(phi, lambda at: (at[1] - 1, at[2] - slope), "zeta", zeta)
@@ -135,14 +138,15 @@ def tat(
 
     architecture, depth: as for `dks`. tau > 0: C''(1) of the whole network, for smooth activations. For leaky_relu and
     prelu instead the slope is chosen so that the network maps correlation 0 to eta, and the output scaled by sqrt(2 /
-    (1 + slope^2)). Solutions with gamma_i gamma_o >= 2 are rejected, as published. InputError if the target cannot be
-    reached, or if phi has kinks and is neither of these two.
+    (1 + slope^2)). Solutions with gamma_i gamma_o >= 2 are rejected, as published; a bound that depends on the scale
+    of phi, so that sigmoid needs a multiple. InputError if the target cannot be reached, or if phi has kinks and is
+    neither of these two.
 
     >>> print(f"{tat('leaky_relu', depth=50).slope:.6f}")
     0.430523
     """
-    network, phi = _network(architecture, depth), activation(phi)
-    if phi.name in _LEAKY:
+    network, phi, tau = _network(architecture, depth), activation(phi), positive("tau", tau)
+    if source_of(phi) in _LEAKY:
         between("eta", eta, 0.0, 1.0, "()")
         slope = _solve_target(lambda a: eta - network(partial(_leaky_c_map, a), 0.0), 0.0, 1.0, "eta", eta)
         return _shaped("tat", activation("leaky_relu", slope=slope), 1.0, 0.0, 0.0, eta)
@@ -155,11 +159,23 @@ def tat(
     return _shaped("tat", phi, gamma_i, delta_i, delta_o, curvature)
 
 
+@in_float64
+def _is_homogeneous(phi: Activation) -> bool:
+    """Whether phi is linear on each side of a kink at 0, so that a gain of its argument is one of its value."""
+    x = jnp.asarray([-8.0, -1.0, 1.0, 8.0])
+    far_left, left, right, far_right = np.asarray(phi(x), float)
+    return phi.kinks == (0.0,) and bool(np.allclose([far_left, far_right], [8 * left, 8 * right], rtol=1e-12, atol=0))
+
+
 def _network(architecture: Architecture | None, depth: int | None) -> Architecture:
     if (architecture is None) == (depth is None):
         raise InputError("give the architecture function, architecture(r, x), or depth=, the number of plain layers")
-    if architecture is not None:
+    if callable(architecture):
         return architecture
+    if architecture is not None:
+        raise InputError(
+            f"{shown('architecture', architecture)} must be a function architecture(r, x); for plain layers give depth="
+        )
     return plain_network(whole("depth", depth))
 
 
@@ -182,7 +198,7 @@ def _layer(phi: Activation, gamma_i: float, delta_i: float, delta_o: float | Non
 def _quantities(phi: Activation, u: Array, centred: bool) -> Array:
     one, zero = jnp.ones((), u.dtype), jnp.zeros((), u.dtype)
     shape = {"gamma_i": u[0], "delta_i": u[1], "delta_o": zero, "gamma_o": one}
-    inner = Activation(Affine(phi.fn), phi.params | shape)
+    inner = transformed(Affine, phi, shape, (), steps=())
     kinks = (phi.kink_array(u.dtype) - u[1]) / u[0]
     rule = gaussian_rule(zero, one, kinks, phi.scale / u[0])
     bend = inner.slope_activation.slope(rule.x)
@@ -210,12 +226,21 @@ def _solve(
         found = np.array(conditions(_layer(phi, *unknowns(u))), float)
         return np.where(np.isfinite(found), found, 1e3)
 
+    rejected = math.inf
     for start in product(*_STARTS[: 2 if centred else 3]):
         solution = root(residual, start, method="hybr", options={"xtol": 1e-13})
         if np.max(np.abs(residual(solution.x))) < _TOLERANCE:
             u = unknowns(solution.x)
-            if u[0] * _layer(phi, *u)[0] < 2 or centred:
+            gain = u[0] * _layer(phi, *u)[0]
+            if gain < _STEEPEST or centred:
                 return u
+            rejected = min(rejected, gain)
+    if math.isfinite(rejected):
+        raise InputError(
+            f"{name}={value} is reached by {phi.name} only with gamma_i gamma_o = {rejected:.3g}, which is rejected, as "
+            f"published, from {_STEEPEST:g} on; that bound depends on the scale of phi: give a multiple of it, more than "
+            f"{rejected / _STEEPEST:.3g} times {phi.name}"
+        )
     raise InputError(f"{name}={value} cannot be reached by {phi.name} in this architecture; change {name} or phi")
 
 
@@ -224,7 +249,7 @@ def _shaped(
 ) -> ShapedActivation:
     gamma_i, delta_i = float(gamma_i), float(delta_i)
     gamma_o, q_slope, c_slope, c_curvature, found = (float(v) for v in _layer(phi, gamma_i, delta_i, delta_o))
-    slope = float(phi.params["slope"]) if phi.name in _LEAKY else np.nan
+    slope = float(phi.params["slope"]) if source_of(phi) in _LEAKY else np.nan
     made = affine(phi, gamma_i, delta_i, found, gamma_o, f"{method}({phi.name})")
     curvature = np.nan if phi.kinks else c_curvature
     return ShapedActivation(

@@ -14,25 +14,56 @@ from ..gaussian.features import Features
 
 
 @dataclass(frozen=True)
-class Affine:
-    """x -> gamma_o (fn(gamma_i x + delta_i) + delta_o)."""
+class Transformed:
+    """A function of x made from another, `fn`; renamed: pairs (name outside, name inside) of parameters of `fn`."""
 
     fn: Callable[..., Array]
+    renamed: tuple[tuple[str, str], ...] = ()
 
-    def __call__(self, x: Array, gamma_i: Any, delta_i: Any, delta_o: Any, gamma_o: Any, **params: Any) -> Array:
-        gamma_i, delta_i, delta_o, gamma_o = (jnp.asarray(v, x.dtype) for v in (gamma_i, delta_i, delta_o, gamma_o))
-        return gamma_o * (self.fn(gamma_i * x + delta_i, **params) + delta_o)
+    def inner(self, x: Array, params: dict[str, Any]) -> Array:
+        """fn(x) with its parameters under its own names."""
+        names = dict(self.renamed)
+        return self.fn(x, **{names.get(k, k): v for k, v in params.items()})
 
 
 @dataclass(frozen=True)
-class TwoSided:
-    """x -> lam fn(x) for x > 0 and lam alpha fn(x) for x < 0; SELU where fn is ELU."""
+class Affine(Transformed):
+    """x -> gamma_o (fn(gamma_i x + delta_i) + delta_o)."""
 
-    fn: Callable[..., Array]
+    def __call__(self, x: Array, gamma_i: Any, delta_i: Any, delta_o: Any, gamma_o: Any, **params: Any) -> Array:
+        gamma_i, delta_i, delta_o, gamma_o = (jnp.asarray(v, x.dtype) for v in (gamma_i, delta_i, delta_o, gamma_o))
+        return gamma_o * (self.inner(gamma_i * x + delta_i, params) + delta_o)
+
+
+@dataclass(frozen=True)
+class TwoSided(Transformed):
+    """x -> lam fn(x) for x > 0 and lam alpha fn(x) for x < 0; SELU where fn is ELU."""
 
     def __call__(self, x: Array, lam: Any, self_alpha: Any, **params: Any) -> Array:
         lam, alpha = jnp.asarray(lam, x.dtype), jnp.asarray(self_alpha, x.dtype)
-        return lam * jnp.where(x > 0, 1.0, alpha).astype(x.dtype) * self.fn(x, **params)
+        return lam * jnp.where(x > 0, 1.0, alpha).astype(x.dtype) * self.inner(x, params)
+
+
+def transformed(
+    kind: type[Transformed], phi: Activation, added: dict[str, Any], kinks: tuple, **more: Any
+) -> Activation:
+    """phi transformed; a parameter of phi named as one of those `added` (phi is transformed itself) gets a prefix.
+
+    >>> from meanfield.gaussian.named import activation
+    >>> shape = dict.fromkeys(("gamma_i", "delta_i", "delta_o", "gamma_o"), 1.0)
+    >>> twice = transformed(Affine, transformed(Affine, activation("tanh"), shape, ()), shape, ())
+    >>> list(twice.params)[:2]
+    ['inner_gamma_i', 'inner_delta_i']
+    """
+    outside = {}
+    for name in phi.params:
+        free = name
+        while free in added or (free != name and free in phi.params):
+            free = f"inner_{free}"
+        outside[name] = free
+    fn = kind(phi.fn, tuple((free, name) for name, free in outside.items() if free != name))
+    params = {outside[name]: value for name, value in phi.params.items()} | added
+    return replace(phi, fn=fn, params=params, kinks=kinks, closed=None, features=Features(), **more)
 
 
 def affine(phi: Activation, gamma_i: Any, delta_i: Any, delta_o: Any, gamma_o: Any, name: str) -> Activation:
@@ -45,8 +76,7 @@ def affine(phi: Activation, gamma_i: Any, delta_i: Any, delta_o: Any, gamma_o: A
     shape = {"gamma_i": gamma_i, "delta_i": delta_i, "delta_o": delta_o, "gamma_o": gamma_o}
     kinks = tuple((k - delta_i) / gamma_i for k in phi.kinks)
     scale = float(min(max(phi.scale / gamma_i, 1e-3), 10.0))
-    moved = {"kinks": kinks, "closed": None, "scale": scale, "features": Features()}
-    return replace(phi, fn=Affine(phi.fn), params=phi.params | shape, name=name, **moved)
+    return transformed(Affine, phi, shape, kinks, scale=scale, name=name)
 
 
 def two_sided(phi: Activation, lam: Any, alpha: Any, name: str) -> Activation:
@@ -58,6 +88,4 @@ def two_sided(phi: Activation, lam: Any, alpha: Any, name: str) -> Activation:
     """
     kinks = tuple(sorted({*phi.kinks, 0.0}))
     steps = tuple(dict(zip(phi.kinks, phi.steps, strict=True)).get(k, False) for k in kinks)
-    params = phi.params | {"lam": lam, "self_alpha": alpha}
-    more = {"kinks": kinks, "steps": steps, "closed": None, "features": Features()}
-    return replace(phi, fn=TwoSided(phi.fn), params=params, name=name, **more)
+    return transformed(TwoSided, phi, {"lam": lam, "self_alpha": alpha}, kinks, steps=steps, name=name)

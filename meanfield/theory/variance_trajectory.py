@@ -46,8 +46,14 @@ def lengths(phi: Activation, sigma_w: Any, sigma_b: Any, depth: int, q0: Any, sk
     known = hosted(phi)
     pieces = []
     for _ in range(0, depth + 1, _STRETCH):
+        before = q
         q, piece = _stretch(known, sigma_w, sigma_b, q, skip, alpha)
         pieces.append(piece)
+        if np.array_equal(q, before, equal_nan=True):
+            # At rest: every further layer is the last one again.
+            rest = max(depth + 1 - _STRETCH * len(pieces), 0)
+            pieces.append(tuple(np.repeat(part[:, -1:], rest, 1) for part in piece))
+            break
     return Lengths(*(np.concatenate(part, axis=1)[:, : depth + 1] for part in zip(*pieces, strict=True)))
 
 

@@ -53,8 +53,9 @@ def test_relu_is_hes_and_says_how_wide():
     assert (found.sigma_w, found.sigma_b) == (pytest.approx(2**0.5), 0.0)
     # Squared gradients of width n: (1 + 5/n)^30 - 1 = 1 at n = 5 * 30 / ln 2; spread 2 L for Gaussian ReLU.
     assert found.width == np.ceil(150 / np.log(2)) and found.jacobian_spread == pytest.approx(60)
-    # 44.41 / l^2 reaches e^-6 / 2 there.
-    assert found.depth_limit == pytest.approx((44.4132 * 2 * np.exp(6)) ** 0.5, rel=1e-4)
+    # By iteration of the arc-cosine map from c = 1/2; its asymptote 44.41 / l^2 reaches e^-6 / 2 at 189.
+    assert found.depth_limit == 176
+    np.testing.assert_allclose(found.sigma_w_range, 2**0.5 * np.exp([-0.1, 0.1]), rtol=1e-7)
 
 
 @pytest.mark.slow
@@ -130,3 +131,49 @@ def test_lengths_are_the_trajectory():
 def test_bad_input(given, words):
     with pytest.raises(InputError, match=words):
         mf.recommend("tanh", **given)
+
+
+def tanh3(x):
+    return jnp.tanh(3 * x)
+
+
+tanh3.__name__ = "tanh"
+
+
+def test_the_program_has_the_function_and_not_its_name():
+    mine = mf.recommend(tanh3, depth=10)
+    assert mine.sigma_w == pytest.approx(mf.critical("tanh", q=0.9).sigma_w / 3, rel=1e-8)
+    assert "mf.activation(" not in mine.nnx and "your function tanh" in mine.nnx
+    renamed = mf.recommend(mf.activation("tanh").named("mine"), depth=10)
+    assert "phi = mf.activation('tanh')" in renamed.linen
+    text = "where(x > 0, x, a * x)"
+    assert f"phi = mf.activation({text!r}, a=0.2)" in mf.recommend(mf.activation(text, a=0.2), depth=10).nnx
+
+
+def test_a_function_that_has_no_text_is_to_be_filled_in():
+    found = mf.recommend(lambda x: jax.nn.softplus(x), depth=20)
+    assert "mf.initializers.dks(..., depth=20)" in found.nnx and "your function" in found.nnx
+
+
+def test_the_depth_limit_does_not_depend_on_who_wrote_the_kink():
+    assert mf.recommend(jax.nn.relu, depth=300).depth_limit == 176
+    assert mf.recommend("relu6", depth=300).depth_limit == 176
+
+
+@pytest.mark.slow
+def test_the_range_goes_as_far_as_the_criterion():
+    low, high = mf.recommend("tanh", depth=20).sigma_w_range
+    assert high == pytest.approx(1.97305, abs=1e-4) and low == pytest.approx(0.86113, abs=1e-4)
+
+
+@pytest.mark.parametrize("name, least", [("silu", 1000), pytest.param("elu", np.inf, **SLOW)])
+def test_what_is_recommended_reaches_the_depth(name, least):
+    found = mf.recommend(name, depth=1000)
+    # At the smallest stable q* squared gradients of silu fall by e^-13 over 1000 layers, those of elu by e^-6.7.
+    assert found.depth_limit >= least and abs(found.log_gradient) < 4.5
+    assert any("start at the fixed point" in text for text in found.caveats)
+
+
+def test_a_residual_network_is_wide_enough():
+    # At width 6 the squared gradient of 100 ReLU branches has relative variance 2.1.
+    assert mf.recommend("relu", depth=100, architecture="residual").width >= 9

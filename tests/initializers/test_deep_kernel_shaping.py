@@ -85,3 +85,32 @@ def test_kinks_are_mapped():
 def test_what_cannot_be_reached_is_said(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+def leaky_relu(x):
+    return jax.numpy.where(x > 0, x, 0.3 * x)
+
+
+def relu(x):
+    return jax.numpy.tanh(3 * x)
+
+
+def test_an_activation_is_its_function_and_not_its_name():
+    with pytest.raises(InputError, match="has kinks"):
+        tat(leaky_relu, depth=50)
+    shaped = dks(leaky_relu, depth=50)
+    assert np.isnan(shaped.slope) and shaped.delta_i == 1
+    assert shaped.activation(-1e3) / shaped.activation(1e3) == pytest.approx(-0.3, rel=0.01)
+    assert dks(relu, depth=50).gamma_i == pytest.approx(dks("tanh", depth=50).gamma_i / 3, rel=1e-6)
+    mine = mf.activation("leaky_relu").named("mine")
+    assert tat(mine, depth=50).slope == pytest.approx(0.430523, abs=1e-6)
+    # A rectifier by any name has one redundant constant.
+    assert dks(jax.nn.relu, depth=50).gamma_i == pytest.approx(dks("relu", depth=50).gamma_i, rel=1e-9)
+
+
+def test_the_published_rejection_is_said_with_its_remedy():
+    with pytest.raises(InputError, match="rejected as published.*scale of phi") as refused:
+        tat("sigmoid", depth=50)
+    times = float(str(refused.value).split("more than ")[1].split()[0])
+    scaled = tat(f"{1.01 * times} / (1 + exp(-x))", depth=50)
+    assert scaled.c_curvature_1 == pytest.approx(0.3 / 50, rel=1e-6)
