@@ -237,8 +237,8 @@ def _solve(
             rejected = min(rejected, gain)
     if math.isfinite(rejected):
         raise InputError(
-            f"{name}={value} is reached by {phi.name} only with gamma_i gamma_o = {rejected:.3g}, which is rejected, as "
-            f"published, from {_STEEPEST:g} on; that bound depends on the scale of phi: give a multiple of it, more than "
+            f"{name}={value} is reached by {phi.name} only at gamma_i gamma_o = {rejected:.3g}, rejected as published "
+            f"(>= {_STEEPEST:g}); that bound depends on the scale of phi: give a multiple of it, more than "
             f"{rejected / _STEEPEST:.3g} times {phi.name}"
         )
     raise InputError(f"{name}={value} cannot be reached by {phi.name} in this architecture; change {name} or phi")
