@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -79,9 +80,15 @@ class Recommendation(Result):
         return _rule(self.architecture, self.weights, self.sigma_w, self.sigma_b)
 
     def rows(self) -> list[tuple[str, str]]:
-        """(name, shown value); the programs are in `.nnx` and `.linen`."""
+        """(name, shown value) of the numbers and caveats; printed, the program in `.nnx` follows."""
         rows = [row for row in super().rows() if row[0] not in ("nnx", "linen", "caveats")]
         return rows + [("caveat", text) for text in self.caveats]
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}\n\nFlax NNX (`.linen` has it in Linen):\n\n{self.nnx.rstrip()}"
+
+    def _repr_html_(self) -> str:
+        return f"{super()._repr_html_()}<pre>{html.escape(self.nnx)}</pre>"
 
 
 @in_own_settings

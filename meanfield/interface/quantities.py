@@ -34,6 +34,14 @@ QUANTITIES = {
     "q_error": Quantity(r"$\Delta q^*$", "bound on the error of q_star"),
     "all_q": Quantity("$q^*$", "every fixed point of the variance map, ascending"),
     "all_chi_q": Quantity(r"$\chi_q$", "slope of the variance map at every fixed point"),
+    "layer": Quantity("$l$", "number of blocks passed; 0 is the input", "layers"),
+    "q1": Quantity("$q_1$", "variance of the first input"),
+    "q2": Quantity("$q_2$", "variance of the second input"),
+    "c": Quantity("$c$", "correlation of the two inputs"),
+    "one_minus_c": Quantity("$1 - c$", "one minus the correlation of the two inputs"),
+    "chi": Quantity(r"$\chi$", "perpendicular susceptibility at q1"),
+    "chi_relative": Quantity(r"$\chi q_1 / q_1'$", "factor of a relative difference, one block later"),
+    "c_within": Quantity("$c$ within", "correlation of two members of an input"),
     "stable": Quantity("stable", "whether chi_q < 1"),
 }
 

@@ -55,7 +55,10 @@ class EdgeOfChaos(Result):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class CriticalPoint(Result):
-    """The result of `critical`: scalars, NaN if there is none; `branches` holds every point found, NaN-padded."""
+    """The result of `critical`, of the shape S of the number given: NaN where there is none.
+
+    `branches` holds every point found, (*S, 5), NaN-padded.
+    """
 
     sigma_w: Any
     sigma_b: Any
@@ -113,27 +116,37 @@ def critical(
 ) -> CriticalPoint:
     """The critical initialization (chi_1 = 1, V(q*) = q*) of an activation at a given sigma_b, sigma_w or q*.
 
-    Give exactly one. `status` is found, none, limit_q0 (criticality at q* = 0 only) or scale_invariant (at every q:
-    ReLU at sigma_b = 0, He et al. 2015). Of several branches the stable one (chi_q < 1) comes first, then the smallest
-    q*; `branches` has all. Differentiable in the given number and in the activation's parameters. Raises InputError
-    unless exactly one number is given, and it is not negative. Accurate to 1e-10 relative, or what conditioning allows.
+    Give exactly one, a number or an array of any shape. `status` is found, none, limit_q0 (criticality at q* = 0 only)
+    or scale_invariant (at every q: ReLU at sigma_b = 0, He et al. 2015). Of several branches the stable one (chi_q < 1)
+    comes first, then the smallest q*; `branches` has all. Differentiable in the given number and in the activation's
+    parameters. Raises InputError unless exactly one is given, and it is not negative. Accurate to 1e-10 relative, or
+    what conditioning allows.
 
     >>> import meanfield as mf
     >>> point = mf.critical("tanh", sigma_b=0.05**0.5)
     >>> print(f"{point.sigma_w**2:.8f} {point.q_star:.8f} {point.status}")
     1.76095464 0.57004788 found
+    >>> mf.critical("tanh", sigma_b=[0.1, 0.2]).sigma_w.round(6).tolist()
+    [1.193401, 1.304146]
     """
     given = {k: v for k, v in (("sigma_b", sigma_b), ("sigma_w", sigma_w), ("q", q)) if v is not None}
     if len(given) != 1:
         raise InputError(f"critical needs exactly one of sigma_b, sigma_w, q; got {', '.join(given) or 'none'}")
     ((name, value),) = given.items()
-    sigma(name, value, single=True)
+    sigma(name, value)
     return _critical(for_single_inputs(activation(phi), value), value, given=name)
 
 
 @host_float64(static=("given",), compiled=False)
 def _critical(phi: Activation, value: Any, *, given: str) -> CriticalPoint:
     value = jnp.asarray(value)
+    if not value.ndim:
+        return _critical_at(phi, given, value)
+    found = jax.vmap(partial(_critical_at, phi, given))(value.ravel())
+    return jax.tree.map(lambda a: a.reshape(value.shape + a.shape[1:]), found)
+
+
+def _critical_at(phi: Activation, given: str, value: Array) -> CriticalPoint:
     if given == "q":
         roots = jnp.where(jnp.arange(MOST_ROOTS) == 0, value, jnp.nan)
         return _order_branches(phi, roots, np.bool_(False), value, given)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from ..blocks.kernel import Kernel
 from ..errors import InputError
 from ..interface.arguments import correlation, variances, whole
 from ..interface.evaluation import evaluated
+from ..interface.netcdf import Stored, describe, read, variable, write
 from ..interface.precision import cast, host_float64, in_float64, is_traced
 from ..interface.result import Result
 from ..interface.settings import in_own_settings
@@ -24,6 +26,18 @@ from ..solvers.coupled_state import leaves_gaussian
 from ..tables.tabulated_block import tables_for
 from ..tables.visits import visited, widened
 
+if TYPE_CHECKING:
+    import xarray
+
+_STORED = {
+    "q1": Stored(None, 0.0),
+    "q2": Stored(None, 0.0),
+    "c": Stored(None, -1.0, 1.0),
+    "one_minus_c": Stored(None, 0.0, 2.0),
+    "chi": Stored(None, 0.0),
+    "chi_c": None,
+    "chi_relative": None,
+}
 _STRETCH, _EXACT, _LONG, _FEW = 32, 128, 2048, 16
 
 
@@ -53,6 +67,40 @@ class Trajectory(Result):
         from ..plots import trajectory as draw
 
         return draw(self, ax=ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """An xarray.Dataset over "layer", and "pair" (or "pair_1", "pair_2", ...) where there are many pairs."""
+        import xarray
+
+        many = np.ndim(self.q1) - 1
+        dims = ("layer", *(["pair"] if many == 1 else [f"pair_{i + 1}" for i in range(many)]))
+        known = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        data = {name: variable(name, value, dims) for name, value in known.items()}
+        data["chi_c"].attrs["long_name"] = "slope of the correlation map at the pair's own correlation"
+        layers = xarray.Variable(("layer",), np.arange(len(self.q1)), describe("layer"))
+        return xarray.Dataset(data, {"layer": layers}, {"title": "mean-field trajectory of a pair of inputs"})
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to a NetCDF file (.nc), which `load` reads; InputError if it cannot be written."""
+        return write(self.to_xarray(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trajectory:
+        """The trajectory in a file that `save` wrote; InputError if there is none, or it is damaged.
+
+        >>> import tempfile
+        >>> import meanfield as mf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = mf.trajectory(mf.Dense(1.0), depth=2).save(f"{folder}/path.nc")
+        ...     mf.Trajectory.load(path).c.tolist()
+        [0.5, 0.5, 0.5]
+        """
+        data = read(path, _STORED)
+        dims = data["q1"].dims
+        wrong = [name for name in data.data_vars if data[name].dims != dims]
+        if dims[:1] != ("layer",) or wrong:
+            raise InputError(f"path={str(path)!r} is damaged: {wrong or dims} does not fit; move it aside")
+        return cls(**{f.name: data[f.name].values for f in fields(cls) if f.name in data})
 
 
 @in_own_settings

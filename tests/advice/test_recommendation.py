@@ -177,3 +177,11 @@ def test_what_is_recommended_reaches_the_depth(name, least):
 def test_a_residual_network_is_wide_enough():
     # At width 6 the squared gradient of 100 ReLU branches has relative variance 2.1.
     assert mf.recommend("relu", depth=100, architecture="residual").width >= 9
+
+
+def test_what_is_printed_has_the_program():
+    found = mf.recommend("relu", depth=10)
+    program = repr(found).split("linen` has it in Linen):\n\n")[1]
+    exec(program, scope := {})
+    assert scope["Net"](3, 8, 2, 5, rngs=nnx.Rngs(0))(jnp.ones((2, 3))).shape == (2, 5)
+    assert "<pre>" in found._repr_html_()

@@ -42,6 +42,15 @@ def test_every_name_of_a_room_is_there(room, names):
         assert getattr(room, name) is not None, name
 
 
+RESULTS = """PhaseDiagram CriticalPoint EdgeOfChaos Trajectory Trainability FixedPoint Growth CriticalLeaf Curvature
+Check Comparison Measurement Recommendation SchemeComparison CoordinateCheck coordinate_check"""
+
+
+@pytest.mark.parametrize("name", RESULTS.split())
+def test_results_are_found_from_outside(name):
+    assert name in mf.__all__ and getattr(mf, name).__doc__
+
+
 def test_a_name_is_declared_once():
     assert len(FLAT) == sum(len(names) for names in DECLARED.values())
     assert not set(FLAT) & set(ROOMS)

@@ -16,7 +16,12 @@ def test_every_field_is_declared(result):
 
 
 def test_depth_scales_are_in_layers_and_all_else_is_a_number():
-    assert {name for name, known in QUANTITIES.items() if known.units == "layers"} == {"xi_c", "xi_q", "xi_grad"}
+    assert {name for name, known in QUANTITIES.items() if known.units == "layers"} == {
+        "layer",
+        "xi_c",
+        "xi_q",
+        "xi_grad",
+    }
     assert {known.units for known in QUANTITIES.values()} == {"1", "layers"}
 
 

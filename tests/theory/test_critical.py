@@ -62,3 +62,17 @@ def test_the_half_stable_points():
     for name, w_var, q in (("silu", 1.988004678, 14.320173618), ("gelu", 1.983058257, 3.561552813)):
         found = mf.critical(name, q=q)
         assert found.sigma_w**2 == pytest.approx(w_var, rel=1e-9) and found.chi_q == pytest.approx(1, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    "given, values", [("sigma_b", [[0.0, 0.1], [0.3, 0.8]]), ("sigma_w", [1.1, 2.0]), ("q", [0.0, 3.0])]
+)
+def test_an_array_is_its_numbers_one_by_one(given, values):
+    values = np.array(values)
+    found = mf.critical("gelu", **{given: values})
+    for i in np.ndindex(values.shape):
+        one = mf.critical("gelu", **{given: values[i]})
+        assert str(found.status[i]) == str(one.status)
+        for name in ("sigma_w", "sigma_b", "q_star", "chi_q", "stable"):
+            np.testing.assert_allclose(getattr(found, name)[i], getattr(one, name), rtol=1e-10)
+        np.testing.assert_allclose(found.branches.q[i], one.branches.q, rtol=1e-9)
