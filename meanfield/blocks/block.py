@@ -164,7 +164,7 @@ class Activate(Pointwise):
         length = kernel.length
         e = jnp.where(length > 0, kernel.gap / jnp.where(length > 0, length, 1.0), 0.0)
         apart = pair_moments(self.phi, kernel.q1, kernel.q2, e, kernel.equal).distance
-        out = first.second if kernel.equal else jnp.sqrt(first.second * second.second)
+        out = first.second if kernel.equal else jnp.sqrt(first.second) * jnp.sqrt(second.second)
         return kernel.replace(q1=first.second, q2=second.second, gap=out * apart, m2=second.mean, **known)
 
     def _of_mixture(self, kernel: Kernel) -> Kernel:
@@ -239,9 +239,9 @@ def biased(kernel: Kernel, sigma_b: Any) -> Kernel:
 
 def _cross(a1: Array, a2: Array, b: Array) -> Array:
     """sqrt((a1 + b)(a2 + b)) - sqrt(a1 a2) - b, every term positive."""
-    below = jnp.sqrt((a1 + b) * (a2 + b)) + jnp.sqrt(a1 * a2) + b
+    below = jnp.sqrt(a1 + b) * jnp.sqrt(a2 + b) + jnp.sqrt(a1) * jnp.sqrt(a2) + b
     apart = (a1 - a2) / jnp.where((a1 > 0) | (a2 > 0), jnp.sqrt(a1) + jnp.sqrt(a2), 1.0)
-    return b * apart**2 / jnp.where(below > 0, below, 1.0)
+    return b * (apart / jnp.where(below > 0, below, 1.0)) * apart
 
 
 @jax.tree_util.register_dataclass

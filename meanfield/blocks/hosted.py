@@ -127,8 +127,8 @@ def _pair_moments_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     if not is_zero(tangents[1]):
         moved = [slope * d_q for slope in _pair_derivatives(key, q1, e)]
     if not is_zero(tangents[3]):
-        length = jnp.sqrt(q1 * q2)
-        norm = jnp.sqrt(_sums(key, q1)[1] * _sums(key, q2)[1])
+        length = jnp.sqrt(q1) * jnp.sqrt(q2)
+        norm = jnp.sqrt(_sums(key, q1)[1]) * jnp.sqrt(_sums(key, q2)[1])
         curved = _curved_covariance(key, q1, q2, e)
         moved[0] = moved[0] + length * covariance / jnp.where(norm > 0, norm, 1.0) * d_e
         moved[1] = moved[1] - length * curved * d_e

@@ -78,7 +78,7 @@ class Kernel:
     @property
     def length(self) -> Array:
         """sqrt(q1 q2)."""
-        return self.q1 if self.equal else jnp.sqrt(self.q1 * self.q2)
+        return self.q1 if self.equal else jnp.sqrt(self.q1) * jnp.sqrt(self.q2)
 
     @property
     def one_minus_c(self) -> Array:
@@ -189,9 +189,9 @@ def root(x: Array) -> Array:
 
 def orthogonal_gap(a1: Array, a2: Array, a: Array, b1: Array, b2: Array, b: Array) -> Array:
     """The gap of the sum of two orthogonal parts with variances a1, a2 and b1, b2 and gaps a and b."""
-    below = root((a1 + b1) * (a2 + b2)) + root(a1 * a2) + root(b1 * b2)
+    below = root(a1 + b1) * root(a2 + b2) + root(a1) * root(a2) + root(b1) * root(b2)
     distance = root(a1) * root(b2) - root(a2) * root(b1)
-    return a + b + distance**2 / jnp.where(below > 0, below, 1.0)
+    return a + b + distance * (distance / jnp.where(below > 0, below, 1.0))
 
 
 def _share_of_means(q1: Array, q2: Array, m1: Array, m2: Array) -> Array:
@@ -210,5 +210,6 @@ def _gap_of_means(x: Kernel, y: Kernel) -> Array:
 
 def gap_increase(q1: Array, q2: Array, n1: Array, n2: Array) -> Array:
     """sqrt((q1 + n1)(q2 + n2)) - sqrt(q1 q2), every term positive."""
-    below = root((q1 + n1) * (q2 + n2)) + root(q1 * q2)
-    return (q1 * n2 + q2 * n1 + n1 * n2) / jnp.where(below > 0, below, 1.0)
+    below = root(q1 + n1) * root(q2 + n2) + root(q1) * root(q2)
+    below = jnp.where(below > 0, below, 1.0)
+    return q1 * (n2 / below) + q2 * (n1 / below) + n1 * (n2 / below)

@@ -106,7 +106,7 @@ class TwoLevels(ClosedForms):
 
     def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
         """E[phi'(u) phi'(v)]."""
-        return (1 - self.low) ** 2 / (2 * np.pi * jnp.sqrt(q1 * q2 * e * (2 - e)))
+        return (1 - self.low) ** 2 / (2 * np.pi * jnp.sqrt(q1) * jnp.sqrt(q2) * jnp.sqrt(e * (2 - e)))
 
     def curvature(self, phi: Any, q: Array) -> Array:
         """E[phi''^2] off the step: both sides are flat."""
@@ -136,7 +136,7 @@ class Sinusoid(ClosedForms):
 
     def distance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
         """One minus the correlation of the outputs."""
-        cross, mean = jnp.sqrt(q1 * q2), (q1 + q2) / 2
+        cross, mean = jnp.sqrt(q1) * jnp.sqrt(q2), (q1 + q2) / 2
         # Half the variances of u - v and of u + v.
         apart = cross * e + (jnp.sqrt(q1) - jnp.sqrt(q2)) ** 2 / 2
         together = mean + cross * (1 - e)
@@ -144,12 +144,12 @@ class Sinusoid(ClosedForms):
         half = (self.parity * imbalance - jnp.expm1(-apart) * (1 - self.parity * jnp.exp(-together))) / 2
         second1, second2 = self.moments(phi, q1)[1], self.moments(phi, q2)[1]
         lengths = (second1 - second2) ** 2 / (2 * (jnp.sqrt(second1) + jnp.sqrt(second2)) ** 2)
-        norm = jnp.sqrt(second1 * second2)
+        norm = jnp.sqrt(second1) * jnp.sqrt(second2)
         return jnp.where(norm > 0, (half - lengths) / jnp.where(norm > 0, norm, 1.0), 0.0)
 
     def covariance(self, phi: Any, q1: Array, q2: Array, e: Array) -> Array:
         """E[phi'(u) phi'(v)]."""
-        q12 = jnp.sqrt(q1 * q2) * (1 - e)
+        q12 = jnp.sqrt(q1) * jnp.sqrt(q2) * (1 - e)
         mean = (q1 + q2) / 2
         return (jnp.exp(q12 - mean) - self.parity * jnp.exp(-q12 - mean)) / 2
 
@@ -183,7 +183,7 @@ class ErrorFunction(ClosedForms):
         root = jnp.sqrt(self._determinant(q1, q2, e))
         a1, a2 = self._arcsine(q1), self._arcsine(q2)
         equal = self._apart(q1, root, e) / jnp.where(a1 > 0, a1, 1.0)
-        q12, norm = jnp.sqrt(q1 * q2) * (1 - e), jnp.sqrt(a1 * a2)
+        q12, norm = jnp.sqrt(q1) * jnp.sqrt(q2) * (1 - e), jnp.sqrt(a1) * jnp.sqrt(a2)
         apart = [jnp.arctan2(2 * q * root - 2 * q12 * r, r * root + 4 * q * q12)
                  for q, r in ((q1, jnp.sqrt(1 + 4 * q1)), (q2, jnp.sqrt(1 + 4 * q2)))]  # fmt: skip
         lengths = (a1 - a2) ** 2 / jnp.where(norm > 0, 2 * (jnp.sqrt(a1) + jnp.sqrt(a2)) ** 2, 1.0)

@@ -73,8 +73,8 @@ def _pair_moments_jvp(equal: bool, primals: tuple, tangents: tuple) -> tuple[Pai
     if is_zero(tangents[3]):
         return value, moved
     first = moments(phi, q1).second
-    norm = first if equal else jnp.sqrt(first * moments(phi, q2).second)
-    length = q1 if equal else jnp.sqrt(q1 * q2)
+    norm = first if equal else jnp.sqrt(first) * jnp.sqrt(moments(phi, q2).second)
+    length = q1 if equal else jnp.sqrt(q1) * jnp.sqrt(q2)
     apart = length * value.covariance / jnp.where(norm > 0, norm, 1.0)
     closer = -length * covariance(phi, q1, q2, e, 2, equal)
     return value, Pair(moved.distance + apart * tangents[3], moved.covariance + closer * tangents[3])
@@ -226,7 +226,7 @@ def covariance(phi: Activation, q1: Array, q2: Array, e: Array, order: int = 1, 
         if order == 1:
             return phi.closed.covariance(phi, q1, q2, e)
         lower = partial(covariance, phi, q1, q2, order=order - 1, equal=equal)
-        return -jax.jvp(lower, (e,), (jnp.ones_like(e),))[1] / jnp.sqrt(q1 * q2)
+        return -jax.jvp(lower, (e,), (jnp.ones_like(e),))[1] / (jnp.sqrt(q1) * jnp.sqrt(q2))
     return _covariance(phi, q1, q2, e, order, equal)
 
 
@@ -242,7 +242,7 @@ def _covariance_jvp(order: int, equal: bool, primals: tuple, tangents: tuple) ->
     moved = partial_jvp(lambda phi, q1, q2: covariance_at(phi, q1, q2, e, order, equal), primals[:3], tangents[:3])
     if is_zero(tangents[3]):
         return value, moved
-    length = q1 if equal else jnp.sqrt(q1 * q2)
+    length = q1 if equal else jnp.sqrt(q1) * jnp.sqrt(q2)
     return value, moved - length * covariance(phi, q1, q2, e, order + 1, equal) * tangents[3]
 
 

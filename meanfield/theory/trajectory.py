@@ -157,7 +157,7 @@ def _start(block: Block, pairs: tuple[Any, ...], equal: bool) -> tuple[Kernel, A
     if has_trait(block, "couples_members"):
         members = {"gap_within": q1 * (1 - c_within), "gap_across": q1 * (1 - c0 * c_within)}
     none = 0 * q1
-    gap = (q1 * q2) ** 0.5 * (1 - c0)
+    gap = q1**0.5 * q2**0.5 * (1 - c0)
     kernel = Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members)
     return gaussian_input(block, kernel), none
 

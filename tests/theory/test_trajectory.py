@@ -33,3 +33,11 @@ def test_another_file_is_refused(tmp_path):
     saved = mf.phase_diagram("relu", sigma_w=[1.0], sigma_b=[0.1]).save(tmp_path / "diagram.nc")
     with pytest.raises(InputError, match="has no q1"):
         mf.Trajectory.load(saved)
+
+
+@pytest.mark.parametrize("q", [1e300, 1e-300])
+def test_the_product_of_two_variances_may_leave_the_range_of_floats(q):
+    path = mf.trajectory(mf.MLP("relu", 2**0.5), 1, q0=(q, q / 4), c0=0.5)
+    usual = mf.trajectory(mf.MLP("relu", 2**0.5), 1, q0=(1.0, 0.25), c0=0.5)
+    np.testing.assert_allclose(path.one_minus_c, usual.one_minus_c, rtol=1e-14)
+    assert path.one_minus_c[0] == pytest.approx(0.5, rel=1e-14)
