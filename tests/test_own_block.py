@@ -18,7 +18,7 @@ from meanfield.training import Sweep, train
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class DropConnect(mf.Block):
+class MaskedDense(mf.Block):
     """A dense layer whose weights are each kept with probability 1 - rate and rescaled (after Wan et al. 2013)."""
 
     sigma_w: Any
@@ -38,7 +38,7 @@ class DropConnect(mf.Block):
         return jnp.einsum("...i,ij,...ij->...j", x, kernel, kept / (1 - self.rate))
 
 
-OWN = mf.Activate("relu") >> DropConnect(sigma_w=1.2, rate=0.2)
+OWN = mf.Activate("relu") >> MaskedDense(sigma_w=1.2, rate=0.2)
 
 
 def test_fixed_point_and_the_critical_leaf():

@@ -11,7 +11,7 @@ from flax import nnx
 
 from ..blocks.block import Block, mlp_parts, sub_blocks
 from ..blocks.leaves import leaf_paths, with_leaf
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from ..initializers import Rule, Scaled, gain, glorot, he, heuristic, lecun
@@ -113,6 +113,13 @@ def schemes(phi: str | Callable | Activation, depth: int) -> dict[str, Rule]:
     return rules
 
 
+def _checked(rules: Any) -> dict[str, Rule]:
+    known = isinstance(rules, dict) and all(hasattr(rule, "sigma_w") for rule in rules.values())
+    if not (known and rules):
+        raise InputError(f"{shown('rules', rules)} must be a dictionary of rules, {{'he': mf.initializers.he, ...}}")
+    return rules
+
+
 @in_own_settings
 def compare_init(
     phi: str | Callable | Activation | Block,
@@ -141,7 +148,7 @@ def compare_init(
     """
     depth, width, seeds = (whole(n, v) for n, v in (("depth", depth), ("width", width), ("seeds", seeds)))
     phi = phi if isinstance(phi, Block) else activation(phi)
-    rules = schemes(_activation_of(phi), depth) if rules is None else rules
+    rules = schemes(_activation_of(phi), depth) if rules is None else _checked(rules)
     sigma_w, sigma_b = (np.array([float(getattr(rule, n)) for rule in rules.values()]) for n in ("sigma_w", "sigma_b"))
     for values in (sigma_w, sigma_b):
         sigma("rules", float(values.max()))

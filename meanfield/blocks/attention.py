@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..errors import InputError
+from ..interface.arguments import whole
 from ..interface.numbers import Scalar
 from .block import Block
 from .kernel import Kernel
@@ -36,6 +37,10 @@ class Attention(Block):
     sigma_v: Scalar = 1.0
     independent_weights: ClassVar[bool] = True
     couples_members: ClassVar[bool] = True
+
+    def check(self) -> None:
+        super().check()
+        whole("tokens", self.tokens)
 
     def __call__(self, kernel: Kernel) -> Kernel:
         if kernel.gap_within is None:

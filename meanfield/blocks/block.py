@@ -9,23 +9,36 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.moments import moments
-from ..gaussian.named import activation
+from ..gaussian.named import activation, source_of
 from ..gaussian.pairs import pair_moments
-from ..interface.arguments import sigma
+from ..interface.arguments import finite_number, sigma
+from ..interface.names import load_blocks
 from ..interface.numbers import Scalar
-from ..interface.precision import is_traced
 from .averaged_activation import RandomOutput, averaged
 from .batch_sphere import on_sphere
 from .kernel import Kernel
 from .random_factors import Mixture, RandomFactors, live, mixed
 
 _FORMER_TRAITS = {"fresh": "independent_weights", "noisy": "per_input_noise", "couples": "couples_members"}
+
+
+_REGISTERED: dict[str, type[Block]] = {}
+"""The latest subclass of each name: one that is defined again, in a notebook, replaces the one before."""
+
+
+def block_classes() -> dict[str, type[Block]]:
+    """The blocks that text may name: every subclass of `Block` that is a dataclass itself, by name.
+
+    >>> block_classes()["Dense"]
+    <class 'meanfield.blocks.block.Dense'>
+    """
+    load_blocks()
+    return {name: kind for name, kind in _REGISTERED.items() if "__dataclass_fields__" in vars(kind)}
 
 
 class Block:
@@ -46,6 +59,7 @@ class Block:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        _REGISTERED[cls.__name__] = cls
         for old, new in _FORMER_TRAITS.items():
             if isinstance(cls.__dict__.get(old), bool):
                 warnings.warn(f"{cls.__name__}.{old} is now called {new}", DeprecationWarning, stacklevel=2)
@@ -59,6 +73,12 @@ class Block:
         for part in fields(self):
             if part.name.startswith("sigma"):
                 sigma(part.name, getattr(self, part.name))
+
+    def check_numbers(self, single: bool) -> None:
+        """InputError where a field annotated as a number holds none, or, if `single`, an array of them."""
+        for part in fields(self):
+            if str(getattr(part.type, "__name__", part.type)) in ("Scalar", "float"):
+                finite_number(part.name, getattr(self, part.name), single)
 
     def mixing(self, before: Mixture | None) -> Mixture | None:
         """The mixture of Gaussians behind this block, given the one in front of it; None where there is none.
@@ -144,10 +164,10 @@ class Activate(Pointwise):
         object.__setattr__(self, "phi", as_activation(self.phi))
 
     def check(self) -> None:
-        phi = activation(self.phi)
-        for name, value in phi.params.items():
-            if not (is_traced(value) or all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(value))):
-                raise InputError(f"{name}={value} of the activation {phi.name} must be finite; give a number")
+        activation(self.phi)
+
+    def check_numbers(self, single: bool) -> None:
+        check_parameters(self.phi, single)
 
     def __call__(self, kernel: Kernel) -> Kernel:
         return on_sphere(self.phi, kernel) if kernel.batch_size_on_sphere else super().__call__(kernel)
@@ -195,6 +215,12 @@ def with_random_output(outputs: RandomOutput, kernel: Kernel) -> Kernel:
     if not kernel.infinitesimal:
         return after
     return after.replace(gap=moments(outputs.squared_slope, kernel.q1).mean * kernel.gap)
+
+
+def check_parameters(phi: Activation, single: bool) -> None:
+    """InputError where, if `single`, a parameter of a name or an expression is an array; a callable's may be one."""
+    for name, value in phi.params.items() if single and source_of(phi) is not None else ():
+        finite_number(name, value)
 
 
 def as_activation(phi: Any) -> Any:
@@ -280,7 +306,7 @@ def MLP(phi: str | Callable | Activation, sigma_w: Scalar, sigma_b: Scalar = 0.0
     Dense(sigma_w=1.5, sigma_b=0.3)
     """
     block = Activate(phi) >> Dense(sigma_w, sigma_b)
-    check_block(block)
+    check_block(block, arrays=True)
     return block
 
 
@@ -291,12 +317,13 @@ def check_parts(name: str, parts: Any) -> None:
             raise InputError(f"{name}={part!r} is not a block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")
 
 
-def check_block(block: Any) -> None:
-    """InputError unless block is a `Block` whose hyperparameters are legal."""
+def check_block(block: Any, arrays: bool = False) -> None:
+    """InputError unless block is a `Block` whose hyperparameters are legal; with `arrays`, they may be arrays."""
     if not isinstance(block, Block):
         raise InputError(f"block={block!r} is not a block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")
     for part in sub_blocks(block):
         part.check()
+        part.check_numbers(single=not arrays)
     left_by(block)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from jax import Array
 
 from ..errors import InputError
-from ..interface.arguments import one_of, sigma, whole
-from ..interface.numbers import Scalar
+from ..interface.arguments import one_of, real_array, sigma, whole
+from ..interface.numbers import Numbers, Scalar
 from .block import Block, biased
 from .kernel import Kernel, root
 
@@ -29,7 +29,7 @@ class Convolution(Block):
     A kernel of scalars is the translation-invariant case, in which the layer acts as a `Dense`. `mf.Conv` makes one.
     """
 
-    profile: Scalar
+    profile: Numbers
     sigma_w: Scalar = 1.0
     sigma_b: Scalar = 0.0
     independent_weights: ClassVar[bool] = True
@@ -57,7 +57,7 @@ def Conv(
         one_of("profile", profile, ("delta", "uniform"))
         weights = np.ones(whole("size", size)) if profile == "uniform" else np.eye(size)[size // 2]
     else:
-        weights = np.asarray(profile, float)
+        weights = real_array("profile", profile, 'give "delta", "uniform" or an array of weights')
         if weights.ndim == 0 or not np.all(np.isfinite(weights)) or np.any(weights < 0) or not weights.sum() > 0:
             raise InputError(f"profile={profile!r} must hold weights >= 0, not all 0")
     return Convolution(weights / weights.sum(), sigma_w, sigma_b)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from .block import Activate, Pointwise, as_activation
+from ..gaussian.named import activation
+from .block import Activate, Pointwise, as_activation, check_parameters
 from .kernel import Kernel
 
 
@@ -30,6 +31,12 @@ class GLU(Pointwise):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phi", as_activation(self.phi))
+
+    def check(self) -> None:
+        activation(self.phi)
+
+    def check_numbers(self, single: bool) -> None:
+        check_parameters(self.phi, single)
 
     def pair(self, kernel: Kernel) -> Kernel:
         gate = Activate(self.phi).pair(kernel)

@@ -10,15 +10,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..gaussian.activation import Activation
-from ..gaussian.named import NAMED, activation, source_of
-from ..interface.arguments import nearest, one_of
-from ..interface.names import load_blocks
+from ..gaussian.named import NAMED, source_of
+from ..gaussian.named import activation as make_activation
+from ..interface.arguments import nearest, one_of, real_array
+from ..interface.callables import first_line
 from ..interface.precision import is_traced
-from .block import Block, check_block
+from .block import Block, block_classes, check_block
 
 Path = str | Callable[[Block], Any]
+
+_MOST_TEXT, _MOST_DEPTH = 10**6, 64
 
 
 def leaf_paths(block: Block) -> list[str]:
@@ -28,6 +31,8 @@ def leaf_paths(block: Block) -> list[str]:
     >>> leaf_paths(mf.MLP("leaky_relu", sigma_w=1.5))
     ['blocks.0.phi.params.slope', 'blocks.0.phi.kinks.0', 'blocks.1.sigma_w', 'blocks.1.sigma_b']
     """
+    if not isinstance(block, Block):
+        raise InputError(f"{shown('block', block)} is not a block; make one with mf.MLP(phi, sigma_w=, sigma_b=)")
     flat = jax.tree_util.tree_flatten_with_path(block)[0]
     return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in flat]
 
@@ -60,13 +65,13 @@ def with_leaf(block: Block, path: Path, value: Any) -> Block:
     >>> with_leaf(mf.MLP("leaky_relu", sigma_w=1.5), "slope", 0.2).blocks[0].phi
     Activation('leaky_relu', slope=0.2)
     """
-    check_block(block)
+    check_block(block, arrays=True)
     leaves, tree = jax.tree.flatten(block)
     for i in _chosen(block, path):
         leaves[i] = value
     changed = jax.tree.unflatten(tree, leaves)
     changed = jax.tree.map(_with_own_kinks, block, changed, is_leaf=lambda part: isinstance(part, Activation))
-    check_block(changed)
+    check_block(changed, arrays=True)
     return changed
 
 
@@ -81,8 +86,7 @@ def _chosen(block: Block, path: Path) -> list[int]:
     if callable(path):
         tree = jax.tree.structure(block)
         slots = [_Slot() for _ in known]
-        found = jax.tree.leaves(path(jax.tree.unflatten(tree, slots)), is_leaf=lambda part: isinstance(part, _Slot))
-        places = [slots.index(part) for part in found if isinstance(part, _Slot)]
+        places = [slots.index(part) for part in _gotten(path, jax.tree.unflatten(tree, slots))]
     elif isinstance(path, str):
         places = [i for i, name in enumerate(known) if name == path or name.endswith(f".{path}")]
     else:
@@ -93,6 +97,16 @@ def _chosen(block: Block, path: Path) -> list[int]:
             f"path={path_name(path)!r} names no leaf of the block; {near}its leaves are {', '.join(known)}"
         )
     return places
+
+
+def _gotten(path: Callable[[Block], Any], block: Block) -> list[_Slot]:
+    try:
+        found = jax.tree.leaves(path(block), is_leaf=lambda part: isinstance(part, _Slot))
+    except Exception as error:  # whatever a user's function raises becomes one line
+        raise InputError(
+            f"path={path_name(path)!r} fails on the block: {first_line(error)}; give a getter of it"
+        ) from None
+    return [part for part in found if isinstance(part, _Slot)]
 
 
 class _Slot:
@@ -110,7 +124,7 @@ def _with_own_kinks(before: Any, after: Any) -> Any:
         return replace(after, kinks=NAMED[source](**after.params).kinks)
     if is_traced(after.params) or source is None:
         return after
-    return activation(source, **after.params).named(after.name)
+    return make_activation(source, **after.params).named(after.name)
 
 
 def to_json(block: Block) -> str:
@@ -122,24 +136,29 @@ def to_json(block: Block) -> str:
     >>> to_json(mf.MLP("tanh", sigma_w=1.5, sigma_b=0.3) >> mf.LayerNorm())[:64]
     '{"type": "Serial", "blocks": [{"type": "Activate", "phi": {"acti'
     """
-    check_block(block)
+    check_block(block, arrays=True)
     return json.dumps(_described(block))
 
 
 def from_json(text: str) -> Block:
-    """The block that JSON text describes; blocks of your own are found by the name of their class.
+    """The block that JSON text describes; blocks of your own are found by the name of their class, the newest first.
 
-    InputError where the text is not JSON or names an unknown block or hyperparameter.
+    No class is called but blocks that are dataclasses, with their fields only. InputError where the text is not JSON,
+    is longer than a million characters or nested more than 64 deep, or names an unknown block or hyperparameter.
 
     >>> import meanfield as mf
     >>> from_json(to_json(mf.Dense(1.5))) == mf.Dense(1.5)
     True
     """
+    if not isinstance(text, str) or len(text) > _MOST_TEXT:
+        raise InputError(f"{shown('text', text)} must be a string of at most {_MOST_TEXT} characters, from mf.to_json")
     try:
         block = _built(json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"text is not a block in JSON: {error}") from None
-    check_block(block)
+    except InputError:
+        raise
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise InputError(f"text is not a block in JSON: {first_line(error)}; give what mf.to_json wrote") from None
+    check_block(block, arrays=True)
     return block
 
 
@@ -159,30 +178,28 @@ def _described(part: Any) -> Any:
     return part if part is None or isinstance(part, (bool, int, str)) else np.asarray(part, float).tolist()
 
 
-def _built(part: Any) -> Any:
+def _built(part: Any, depth: int = 0) -> Any:
+    if depth > _MOST_DEPTH:
+        raise InputError(f"text is nested more than {_MOST_DEPTH} deep; give what mf.to_json wrote")
     if isinstance(part, list):
-        return (
-            tuple(_built(inner) for inner in part)
-            if any(isinstance(p, dict) for p in part)
-            else np.asarray(part, float)
-        )
+        if any(isinstance(inner, dict) for inner in part):
+            return tuple(_built(inner, depth + 1) for inner in part)
+        return real_array("text", part, "lists hold blocks or numbers")
     if not isinstance(part, dict):
         return part
     if "activation" in part:
-        return activation(part["activation"], **part.get("params", {}))
-    known = _classes()
-    return known[one_of("type", part.get("type"), sorted(known))](
-        **{name: _built(value) for name, value in part.items() if name != "type"}
-    )
+        return _built_activation(**part)
+    known = block_classes()
+    kind = known[one_of("type", part.get("type"), sorted(known))]
+    given = {name: value for name, value in part.items() if name != "type"}
+    names = [field.name for field in fields(kind) if field.init]
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise InputError(f"text: {kind.__name__} has no {', '.join(unknown)}; it has {', '.join(names) or 'no fields'}")
+    return kind(**{name: _built(value, depth + 1) for name, value in given.items()})
 
 
-def _classes() -> dict[str, type[Block]]:
-    load_blocks()
-    found: dict[str, type[Block]] = {}
-    waiting: list[type[Block]] = [Block]
-    while waiting:
-        kind = waiting.pop()
-        waiting += kind.__subclasses__()
-        # The latest of a name first: a class that was defined again, in a notebook, replaces the one before.
-        found.setdefault(kind.__name__, kind)
-    return found
+def _built_activation(activation: Any, params: Any = None, **more: Any) -> Activation:
+    if not isinstance(activation, str) or not isinstance(params, (dict, type(None))) or more:
+        raise InputError(f"{shown('activation', activation)} in text must be a name or an expression, with its params")
+    return make_activation(activation, **(params or {}))

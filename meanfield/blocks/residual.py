@@ -8,7 +8,7 @@ import jax
 from jax import lax
 
 from ..errors import InputError
-from ..interface.arguments import whole
+from ..interface.arguments import MOST_LAYERS, whole
 from ..interface.numbers import Scalar
 from .block import Block, check_parts, has_trait
 from .kernel import Kernel
@@ -88,7 +88,7 @@ class Repeat(Block):
     depth: int = field(metadata={"static": True})
 
     def check(self) -> None:
-        whole("depth", self.depth, 0)
+        whole("depth", self.depth, 0, below=MOST_LAYERS)
         check_parts("block", [self.block])
 
     def mixing(self, before: Mixture | None) -> Mixture | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..interface.arguments import instance_of, one_of, real_array, whole
 from ..interface.paths import a_path
 from . import files
@@ -127,7 +127,10 @@ def _read(name: str, path: str | os.PathLike | None) -> files.Raw:
     else:
         places = [Path.home() / ".keras" / "datasets", Path("data"), Path.home() / "data"]
     for place in places:
-        found = files.READERS[name](place)
+        try:
+            found = files.READERS[name](place)
+        except OSError as error:
+            raise InputError(f"{shown('path', str(place))} cannot be read ({error.strerror}); give its place") from None
         if found is not None:
             return found
     looked = ", ".join(str(place) for place in places)

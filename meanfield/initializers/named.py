@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.moments import moments
 from ..gaussian.named import activation
-from ..interface.arguments import one_of
+from ..interface.arguments import one_of, sigma
 from ..interface.numbers import Scalar
 from ..interface.precision import host_float64
 from ..interface.settings import in_own_settings
@@ -103,6 +103,9 @@ def critical(
     """
     one_of("weights", weights, WEIGHTS)
     phi = activation(phi)
+    for name, value in (("sigma_b", sigma_b), ("sigma_w", sigma_w), ("q", q)):
+        if value is not None:
+            sigma(name, value, single=True)
     point = critical_point(phi, sigma_b=sigma_b, sigma_w=sigma_w, q=q)
     if point.status == "none":
         given = next(f"{k}={v}" for k, v in (("sigma_b", sigma_b), ("sigma_w", sigma_w), ("q", q)) if v is not None)

@@ -14,7 +14,7 @@ from jax import Array, core
 from ..blocks.block import MLP, Block
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..interface.arguments import one_of, sigma
+from ..interface.arguments import finite_number, float_dtype, one_of, random_key, shape_of, sigma
 from ..interface.numbers import Scalar
 from ..interface.settings import in_own_settings
 
@@ -48,8 +48,8 @@ class Rule:
             return self._with(key, options)
         if options:
             raise InputError(f"{', '.join(options)}: set options first, then draw: rule(...)(key, shape)")
-        shape = tuple(int(n) for n in shape)
-        dtype = jnp.float32 if dtype is None else dtype
+        key, shape = random_key("key", key), shape_of("shape", shape)
+        dtype = float_dtype("dtype", jnp.float32 if dtype is None else dtype)
         # Draws in half precision are not symmetric, and a rounded sigma is another sigma.
         exact = jnp.promote_types(dtype, jnp.float32)
         # An empty kernel has no fan.
@@ -61,7 +61,7 @@ class Rule:
 
     def _with(self, key: Any, options: dict[str, Any]) -> Rule:
         if key is not None:
-            raise InputError(f"shape is missing: draw with rule(key, shape), set options by name; got {key!r}")
+            raise InputError("shape is missing; draw with rule(key, shape), set options by name")
         try:
             return replace(self, **options)  # type: ignore[type-var]
         except TypeError:
@@ -184,12 +184,7 @@ class He(Rule):
     mode: Mode = "fan_in"
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "slope", float(self.slope))
-        except (TypeError, ValueError):
-            raise InputError(f"slope={self.slope!r} must be a number, the slope of the activation for x < 0") from None
-        if not math.isfinite(self.slope):
-            raise InputError(f"slope={self.slope} must be finite")
+        object.__setattr__(self, "slope", float(finite_number("slope", self.slope)))
         canonicalize_sigmas(self, "sigma_b")
         one_of("distribution", self.distribution, DISTRIBUTIONS)
         one_of("mode", self.mode, MODES)

@@ -22,6 +22,9 @@ from .settings import own_settings
 
 T = TypeVar("T")
 
+MOST_LAYERS = 2**20
+"""What takes a step for each layer has fewer."""
+
 
 def whole(name: str, value: Any, least: int = 1, below: int = 2**63) -> int:
     """An integer of at least `least` and below `below`, as an int.
@@ -105,6 +108,20 @@ def between(name: str, value: T, low: float, high: float, ends: str = "[]", sing
     return value
 
 
+def finite_number(name: str, value: T, single: bool = True) -> T:
+    """A finite number; an array of them unless `single`.
+
+    >>> finite_number("gamma", -1.5)
+    -1.5
+    """
+    remedy = "give a finite number"
+    if isinstance(value, (list, tuple)):
+        raise InputError(f"{shown(name, value)} must be a number; {remedy}, or an array where it is mapped over")
+    found = _numbers(name, value, remedy, single)
+    _demand(name, value, np.isfinite(found), "must be finite", "give a number")
+    return value
+
+
 def correlation(name: str, value: T, least: float = -1.0) -> T:
     """A correlation in [-1, 1], or an array of them.
 
@@ -178,6 +195,43 @@ def instance_of(name: str, value: T, kinds: tuple[type, ...]) -> T:
     if not isinstance(value, kinds):
         raise InputError(f"{shown(name, value)} must be a {' or '.join(kind.__name__ for kind in kinds)}")
     return value
+
+
+def function(name: str, value: T, remedy: str) -> T:
+    """A function, or anything that can be called.
+
+    >>> function("where", callable, "give a function of a layer's path") is callable
+    True
+    """
+    if not callable(value):
+        raise InputError(f"{shown(name, value)} cannot be called; {remedy}")
+    return value
+
+
+def shape_of(name: str, value: Any) -> tuple[int, ...]:
+    """The shape of an array: a tuple of integers >= 0.
+
+    >>> shape_of("shape", [3, 4])
+    (3, 4)
+    """
+    if not isinstance(value, (tuple, list)):
+        raise InputError(f"{shown(name, value)} must be a tuple of integers, like (3, 4)")
+    return tuple(whole(name, n, least=0) for n in value)
+
+
+def float_dtype(name: str, value: Any) -> Any:
+    """A floating-point dtype.
+
+    >>> float_dtype("dtype", "float32")
+    dtype('float32')
+    """
+    try:
+        found = jnp.dtype(value)
+    except Exception:  # a stranger's attributes may raise anything
+        found = None
+    if found is None or not jnp.issubdtype(found, jnp.floating):
+        raise InputError(f"{shown(name, value)} must be a floating-point dtype, like jnp.float32")
+    return found
 
 
 def real_array(name: str, value: Any, remedy: str) -> np.ndarray:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, shown
-from .arguments import real_array
+from .arguments import finite_number
 from .precision import is_traced
 from .traced_program import operations
 
@@ -140,11 +140,7 @@ def number(name: str, value: Any) -> Any:
     >>> number("slope", 0.2)
     0.2
     """
-    if isinstance(value, (list, tuple)):
-        raise InputError(f"{shown(name, value)} must be a number; give one, or an array where they are mapped over")
-    if not np.all(np.isfinite(real_array(name, value, "give a number"))):
-        raise InputError(f"{shown(name, value)} must be finite; give a number")
-    return value
+    return finite_number(name, value, single=False)
 
 
 def hashable(fn: Callable, label: str) -> Callable:

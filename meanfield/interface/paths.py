@@ -46,7 +46,17 @@ def a_path(name: str, path: str | os.PathLike[str]) -> Path:
     found = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
     if not isinstance(found, str):
         raise InputError(f"{shown(name, path)} must be the path of a file, as a string")
+    if "\0" in found or not _has_bytes(found):
+        raise InputError(f"{shown(name, path)} has characters that no file's name can have")
     return Path(found)
+
+
+def _has_bytes(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_file(name: str, path: str | os.PathLike[str]) -> bytes:

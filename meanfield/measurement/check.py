@@ -12,7 +12,7 @@ from flax import nnx
 
 from ..blocks.block import Block, check_block, mlp_parts, sub_blocks
 from ..errors import InputError
-from ..interface.arguments import probability, sigma, whole
+from ..interface.arguments import MOST_LAYERS, probability, sigma, whole
 from ..interface.result import Result
 from ..interface.settings import in_own_settings
 from ..networks import Network
@@ -188,7 +188,7 @@ def _name(block: Block) -> str:
 
 
 def _networks(block: Block, depth: int, width: int, d_in: int) -> Callable[[nnx.Rngs], Network]:
-    whole("depth", depth)
+    whole("depth", depth, below=MOST_LAYERS)
     whole("width", width)
     return lambda rngs: Network(block, depth=depth, width=width, d_in=d_in, rngs=rngs)
 

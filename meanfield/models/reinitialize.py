@@ -11,7 +11,7 @@ from jax import Array
 
 from ..errors import InputError
 from ..initializers.rule import Rule
-from ..interface.arguments import random_key
+from ..interface.arguments import function, random_key
 from ..interface.settings import in_own_settings
 from .reader import Layer, drawn, linen_layers, nnx_layers
 
@@ -44,6 +44,12 @@ def reinitialize(
     >>> print(f"{float(layer.kernel.std()) * 20:.1f} {float(again.kernel.std()) * 20:.1f}")
     1.0 1.4
     """
+    rule = "give a rule (key, shape, dtype), like mf.initializers.he"
+    function("initializer", initializer, rule)
+    if bias_init is not None:
+        function("bias_init", bias_init, rule)
+    if where is not None:
+        function("where", where, "give a function of a layer's path")
     if bias_init is None and isinstance(initializer, Rule):
         bias_init = initializer
     if isinstance(model, nnx.Module):

@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 
 from ..blocks.block import Block, check_block
 from ..errors import InputError
-from ..interface.arguments import whole
+from ..interface.arguments import MOST_LAYERS, whole
 from ..interface.settings import in_own_settings
 from .finite import first_layer, positions, read_out, realize
 from .layer import Layer
@@ -68,7 +68,7 @@ class Network(nnx.Module):
         dtype: DTypeLike = jnp.float32,
     ):
         check_block(block)
-        whole("depth", depth, least=0)
+        whole("depth", depth, least=0, below=MOST_LAYERS)
         for name, size in (("width", width), ("d_in", d_in), ("d_out", d_out)):
             if not (name == "d_out" and size is None):
                 whole(name, size)

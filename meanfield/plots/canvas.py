@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..errors import InputError, shown
+from ..interface.arguments import instance_of
+
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
     """The given Axes, or that of a new figure of `size` inches.
@@ -17,11 +20,23 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes
     True
     """
     if ax is not None:
-        return ax
+        return instance_of("ax", ax, (Axes,))
     # pyplot only here: a caller who passes an Axes never loads a window system.
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def has_fields(name: str, result: Any, *fields: str) -> None:
+    """InputError unless a result has the fields that a figure is drawn from.
+
+    >>> has_fields("result", 3, "real")
+    """
+    missing = [field for field in fields if not hasattr(result, field)]
+    if missing:
+        raise InputError(
+            f"{shown(name, result)} has no {', '.join(missing)}; give what a call of this library returned"
+        )
 
 
 def cell_edges(centres: Any) -> np.ndarray:

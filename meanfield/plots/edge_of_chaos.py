@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 
 from ..interface.quantities import symbol
-from .canvas import axes_or_new, critical_line
+from .canvas import axes_or_new, critical_line, has_fields
 
 
 def edge_of_chaos(curves: Any, ax: Axes | None = None) -> Axes:
@@ -24,9 +24,11 @@ def edge_of_chaos(curves: Any, ax: Axes | None = None) -> Axes:
     >>> len(edge_of_chaos({"tanh": tanh}, Figure().subplots()).lines)
     1
     """
-    ax = axes_or_new(ax)
     if not isinstance(curves, Mapping):
         curves = {None: curves}
+    for curve in curves.values():
+        has_fields("curves", curve, "sigma_w", "sigma_b", "stable")
+    ax = axes_or_new(ax)
     # A single critical line is black, as in every figure here.
     cycle = [f"C{i}" for i in range(10)] if len(curves) <= 10 else [colormaps["tab20"](i) for i in range(20)]
     colors = ["black"] if len(curves) == 1 else [cycle[i % len(cycle)] for i in range(len(curves))]

@@ -10,7 +10,7 @@ from matplotlib.colors import CenteredNorm
 
 from ..theory.diagram_axes import Axis, axis
 from ..theory.phase_diagram import PhaseDiagram
-from .canvas import axes_or_new, cell_edges, stable_line
+from .canvas import axes_or_new, cell_edges, has_fields, stable_line
 
 # Beyond a factor of 30 either way the colour saturates, since one extreme cell would wash out the rest.
 _WIDEST = 1.5
@@ -32,6 +32,7 @@ def phase_diagram(result: Any, ax: Axes | None = None) -> Axes:
     >>> phase_diagram(result, Figure().subplots()).get_xlabel()
     '$\\\\sigma_w$'
     """
+    has_fields("result", result, "chi_1", "activation", "critical_line")
     ax = axes_or_new(ax)
     chi = np.asarray(result.chi_1, float)
     with np.errstate(divide="ignore", invalid="ignore"):

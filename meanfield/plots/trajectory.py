@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from .canvas import axes_or_new
+from .canvas import axes_or_new, has_fields
 
 
 def trajectory(result: Any, ax: Axes | None = None) -> Axes:
@@ -22,6 +22,7 @@ def trajectory(result: Any, ax: Axes | None = None) -> Axes:
     >>> len(trajectory(result, Figure().subplots()).lines)
     2
     """
+    has_fields("result", result, "q1", "q2", "c")
     ax = axes_or_new(ax)
     q1, q2, c = (_columns(value) for value in (result.q1, result.q2, result.c))
     layers = np.arange(len(q1))

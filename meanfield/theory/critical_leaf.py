@@ -13,7 +13,8 @@ from jax import Array, lax
 from ..blocks.activations import sampled_block
 from ..blocks.block import Block, check_block
 from ..blocks.leaves import Path, leaf, path_name, with_leaf
-from ..errors import InputError
+from ..errors import InputError, shown
+from ..interface.arguments import real_array, variances
 from ..interface.labels import CriticalStatus, Status
 from ..interface.numbers import Numbers
 from ..interface.precision import host_float64, is_traced
@@ -64,6 +65,7 @@ def solve_critical(
     1.600000000 scale_invariant
     """
     check_block(block)
+    variances("q0", q0, single=True)
     if is_traced((block, q0)):
         raise InputError("solve_critical searches: call it outside jit, grad and vmap")
     lo, hi = _bracket(block, leaf, bracket)
@@ -100,10 +102,10 @@ def _bracket(block: Block, path: Path, bracket: Any) -> tuple[float, float]:
         if not own > 0:
             raise InputError(f"leaf={path_name(path)!r} is {own}: give bracket=(lo, hi) to search")
         return own / 8, own * 8
-    try:
-        lo, hi = (float(end) for end in bracket)
-    except (TypeError, ValueError):
-        raise InputError(f"bracket={bracket!r} must be two numbers (lo, hi)") from None
+    ends = real_array("bracket", bracket, "give two numbers (lo, hi)")
+    if ends.shape != (2,):
+        raise InputError(f"{shown('bracket', bracket)} must be two numbers (lo, hi)")
+    lo, hi = map(float, ends)
     if not (np.isfinite(lo) and np.isfinite(hi) and lo < hi):
         raise InputError(f"bracket={bracket!r} must be two finite numbers lo < hi")
     return lo, hi

@@ -15,7 +15,7 @@ from ..blocks.block import Activate, Block, Dense, Serial, check_block
 from ..errors import InputError
 from ..gaussian.moments import moments
 from ..gaussian.second_derivative import second_derivative
-from ..interface.arguments import between, variances, whole
+from ..interface.arguments import MOST_LAYERS, between, variances, whole
 from ..interface.labels import Phase
 from ..interface.numbers import Numbers
 from ..interface.precision import host_float64
@@ -205,7 +205,7 @@ def extrinsic_curvature(block: Block, depth: int, start: Any = None) -> Extrinsi
     3.8677 3.8677
     """
     check_block(block)
-    depth = whole("depth", depth)
+    depth = whole("depth", depth, below=MOST_LAYERS)
     if start is not None:
         between("start", start, 0.0, np.inf, "[)")
     return _extrinsic(block, fixed_variance(block).q_star, start, depth=depth)

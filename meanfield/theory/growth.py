@@ -12,6 +12,7 @@ from ..blocks.activations import sampled_block
 from ..blocks.block import Block, check_block
 from ..blocks.residual import Residual
 from ..errors import InputError
+from ..interface.arguments import variances
 from ..interface.labels import GrowthLaw, Status
 from ..interface.numbers import Numbers
 from ..interface.precision import host_float64, is_traced
@@ -61,6 +62,7 @@ def growth(block: Block, q0: float = 1.0) -> Growth:
     power: q = 0.691442 l^1.0, zeta = 1.007466
     """
     check_block(block)
+    variances("q0", q0, single=True)
     if is_traced((block, q0)):
         raise InputError("growth extrapolates numbers: call it outside jit, grad and vmap")
     if has_more_state(block):

@@ -34,8 +34,8 @@ def mode_decay(block: Block, positions: int | tuple[int, ...], q0: float = 1.0) 
     [1.0, 0.80474, 0.33333, -0.13807, -0.33333]
     """
     check_block(block)
-    shape = (positions,) if isinstance(positions, (int, np.integer)) else tuple(positions)
-    shape = tuple(whole("positions", n) for n in shape)
+    lengths = positions if isinstance(positions, (tuple, list)) else (positions,)
+    shape = tuple(whole("positions", n) for n in lengths)
     if not shape:
         raise InputError("positions=() is empty; give at least one length")
     point = fixed_point(block, q0)

@@ -16,7 +16,7 @@ from ..blocks.activations import hosted_block, with_activations, without_idle_no
 from ..blocks.block import Block, check_block, gaussian_input, has_trait
 from ..blocks.kernel import Kernel
 from ..errors import InputError
-from ..interface.arguments import correlation, variances, whole
+from ..interface.arguments import MOST_LAYERS, correlation, variances, whole
 from ..interface.evaluation import evaluated
 from ..interface.netcdf import Stored, describe, read, variable, write
 from ..interface.precision import cast, host_float64, in_float64, is_traced
@@ -123,7 +123,7 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
     """
     check_block(block)
     block = without_idle_noise(block)
-    depth = whole("depth", depth)
+    depth = whole("depth", depth, below=MOST_LAYERS)
     try:
         q1, q2 = q0
     except (TypeError, ValueError):

@@ -74,6 +74,18 @@ REFUSED = [
     ),
     *((args.sigma, ("s", value), {}, f"{shown('s', value)} must be a number; {SIGMA}") for value in (b"1", 10**400)),
     (args.instance_of, ("data", 3, (str, bytes)), {}, "data=3 must be a str or bytes"),
+    (args.finite_number, ("gamma", np.nan), {}, "gamma=nan must be finite; give a number"),
+    (args.finite_number, ("gamma", "1"), {}, "gamma='1' must be a number; give a finite number"),
+    (
+        args.finite_number,
+        ("gamma", [1.0]),
+        {},
+        "gamma=[1.0] must be a number; give a finite number, or an array where it is mapped over",
+    ),
+    (args.function, ("where", 3, "give a function"), {}, "where=3 cannot be called; give a function"),
+    (args.shape_of, ("shape", 3), {}, "shape=3 must be a tuple of integers, like (3, 4)"),
+    (args.shape_of, ("shape", (-1, 3)), {}, "shape=-1 must be an integer >= 0"),
+    (args.float_dtype, ("dtype", "int8"), {}, "dtype='int8' must be a floating-point dtype, like jnp.float32"),
 ]
 
 
@@ -98,6 +110,10 @@ ACCEPTED = [
     (args.positive, ("rate", 3)),
     (args.one_of, ("kind", "a", ("a", "b"))),
     (args.instance_of, ("data", "digits", (str,))),
+    (args.finite_number, ("gamma", -1.5)),
+    (args.finite_number, ("gamma", np.ones(2), False)),
+    (args.shape_of, ("shape", (3, 0))),
+    (args.float_dtype, ("dtype", jnp.bfloat16)),
 ]
 
 

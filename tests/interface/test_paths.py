@@ -22,7 +22,7 @@ SUFFIXES = (".png", ".pdf")
         ("x", "unknown suffix"),
         ("file.txt/x.png", "'file.txt' is not a folder; give a path in a folder"),
         ("y" * 300 + ".png", "cannot be written .*; give a path you may write"),
-        ("nul\0.png", "cannot be written"),
+        ("nul\0.png", "has characters that no file's name can have"),
     ],
 )
 @pytest.mark.parametrize("argument", ["-o", "path"])
