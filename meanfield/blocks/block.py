@@ -22,6 +22,7 @@ from ..interface.numbers import Scalar
 from .averaged_activation import RandomOutput, averaged
 from .batch_sphere import on_sphere
 from .kernel import Kernel
+from .notebook import block_html
 from .random_factors import Mixture, RandomFactors, live, mixed
 
 _FORMER_TRAITS = {"fresh": "independent_weights", "noisy": "per_input_noise", "couples": "couples_members"}
@@ -92,6 +93,9 @@ class Block:
             return NotImplemented
         before, after = (b.blocks if type(b) is Serial else (b,) for b in (self, following))
         return Serial((*before, *after))
+
+    def _repr_html_(self) -> str:
+        return block_html(self)
 
 
 def has_trait(block: Block, trait: str) -> bool:

@@ -25,12 +25,16 @@ def run(args: argparse.Namespace) -> int:
     for name in NAMED:
         phi = activation(name)
         point = critical(phi, sigma_b=SIGMA_B_VAR**0.5)
+        if point.status == "none" and (at_zero := critical(phi, sigma_b=0.0)).status == "scale_invariant":
+            point = at_zero
         constants = ", ".join(f"{key}={show.figures(value)}" for key, value in phi.params.items())
-        rows.append((name, constants, float(point.sigma_w), float(point.q_star), str(point.status)))
+        numbers = (float(v) for v in (point.sigma_w, point.sigma_b, point.q_star))
+        rows.append((name, constants, *numbers, str(point.status)))
     if args.json:
-        keys = ("name", "constants", "sigma_w", "q_star", "status")
+        keys = ("name", "constants", "sigma_w", "sigma_b", "q_star", "status")
         show.print_json({"sigma_b_var": SIGMA_B_VAR, "activations": [dict(zip(keys, r, strict=True)) for r in rows]})
         return 0
-    show.print_columns(("activation", "constants", "critical sigma_w", "q*", "status"), rows)
-    print(f"(critical points at sigma_b^2 = {SIGMA_B_VAR:g})")
+    shown = [(*row[:4], "any" if row[5] == "scale_invariant" else row[4], row[5]) for row in rows]
+    show.print_columns(("activation", "constants", "critical sigma_w", "sigma_b", "q*", "status"), shown)
+    print(f"(critical points at sigma_b^2 = {SIGMA_B_VAR:g}; scale_invariant: at sigma_b = 0, whatever q is)")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from ..errors import InputError
 from . import environment, options, show
@@ -17,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Find and print the critical point."""
+    """Find and print the critical point; 1 if there is none."""
     chosen = options.given(sigma_b=args.sigma_b, sigma_w=args.sigma_w, q=args.q)
     if len(chosen) != 1:
         what = " and ".join(f"--{name.replace('_', '-')}" for name in chosen) or "none"
@@ -26,11 +27,16 @@ def run(args: argparse.Namespace) -> int:
     from .. import critical
 
     found = critical(options.phi(args), **chosen)
+    missing = found.status == "none"
     squares = {"sigma_w_var": found.sigma_w**2, "sigma_b_var": found.sigma_b**2}
     if args.json:
         show.print_json({"activation": args.activation} | show.to_jsonable(found) | show.to_jsonable(squares))
-        return 0
+        return int(missing)
     name, value = next(iter(chosen.items()))
+    if missing:
+        print(f"{args.activation} has no critical point at {name} = {value:.12g}: chi_1 = 1 at no fixed point there")
+        print(f"what to use instead: meanfield recommend {shlex.quote(args.activation)}")
+        return 1
     rows = [
         ("sigma_w", found.sigma_w, "standard deviation of the weights"),
         ("sigma_w^2", squares["sigma_w_var"], "their variance x fan_in"),

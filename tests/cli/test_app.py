@@ -132,6 +132,20 @@ def test_activations_lists_them_all(capsys):
     found = {row["name"]: row for row in json.loads(capsys.readouterr().out)["activations"]}
     assert found["tanh"]["sigma_w"] ** 2 == pytest.approx(1.7609546396, rel=1e-9)
     assert "gelu" in found
+    assert (found["relu"]["status"], found["relu"]["sigma_b"], found["relu"]["q_star"]) == (
+        "scale_invariant",
+        0.0,
+        None,
+    )
+    assert found["relu"]["sigma_w"] == pytest.approx(2**0.5, rel=1e-12)
+
+
+def test_no_critical_point_is_a_word_and_code_1(capsys):
+    words = ["critical", "softplus", "--sigma-b", "0.1"]
+    assert main(words) == 1
+    assert "softplus has no critical point at sigma_b = 0.1" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["status"] == "none"
 
 
 S = ["--sigma-w", "1", "--sigma-b", "0"]
