@@ -182,7 +182,10 @@ class Activate(Pointwise):
         first = moments(self.phi, kernel.q1)
         known = {"error": first.error, "m1": first.mean, "gaussian": False}
         if kernel.gap is None or kernel.infinitesimal:
-            gap = None if kernel.gap is None else first.slope * kernel.gap
+            gap = kernel.gap
+            if gap is not None:
+                known["gap_error"] = first.slope_error * jnp.abs(gap) + first.slope * kernel.gap_error
+                gap = first.slope * gap
             return kernel.replace(q1=first.second, q2=first.second, gap=gap, m2=first.mean, **known)
         second = first if kernel.equal else moments(self.phi, kernel.q2)
         length = kernel.length

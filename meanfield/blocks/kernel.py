@@ -33,6 +33,7 @@ class Kernel:
 
     gap None       : a single input; blocks map q1 alone
     error          : a bound on q1's absolute error from quadrature in the last block
+    gap_error      : a bound on that of the gap of an infinitesimal pair
     m1, m2         : means over the channels, 0 behind a layer of random weights
     gap_within     : the gap between two members of one input (tokens of a sequence, examples of a batch), all alike;
                      None where inputs have no members or no block couples them
@@ -55,6 +56,7 @@ class Kernel:
     gap_within: Any = None
     gap_across: Any = None
     factors: Any = None
+    gap_error: Any = 0.0
     equal: bool = field(default=False, metadata={"static": True})
     infinitesimal: bool = field(default=False, metadata={"static": True})
     gaussian: bool = field(default=True, metadata={"static": True})
@@ -119,6 +121,7 @@ class Kernel:
             q2=var2 * self.q2,
             gap=None if gap is None else cross * gap,
             error=var1 * self.error,
+            gap_error=jnp.abs(cross) * self.gap_error,
             m1=s1 * self.m1,
             m2=s2 * self.m2,
             gap_within=None if self.gap_within is None else var1 * self.gap_within,
@@ -141,6 +144,7 @@ class Kernel:
             q2=self.q2 + other.q2 + (2 * self.m2 * other.m2 if both else 0.0),
             gap=gap,
             error=self.error + other.error,
+            gap_error=self.gap_error + other.gap_error,
             m1=self.m1 + other.m1,
             m2=self.m2 + other.m2,
             gap_within=None if self.gap_within is None else self.gap_within + other.gap_within,

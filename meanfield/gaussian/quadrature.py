@@ -153,7 +153,8 @@ def estimate(terms: Array, tail: Array, falls: Array | bool = False) -> Estimate
     """The sum of a composite rule's terms (..., panels, nodes), with a bound on its error.
 
     On each panel the Legendre coefficients of the integrand decay geometrically where it is smooth; their decay from
-    the middle of the list to its end is carried on to degree 2n, where a rule of n nodes first errs. Added to it are
+    the middle of the list to its end is carried on to degree 2n, where a rule of n nodes first errs, unless it is too
+    slow to be geometric. Added to it are
     the rounding of the sum, and `tail`, the integrand at the two ends of the range, which reveals growth that the
     Gaussian weight does not suppress: where that is more than a thousandth of the whole, the expectation does not
     exist and the bound is inf, unless the integrand is known to decrease beyond (`falls`), as at the edge of a function
@@ -168,7 +169,8 @@ def estimate(terms: Array, tail: Array, falls: Array | bool = False) -> Estimate
     # Coefficients below the rounding of their panel say nothing about truncation.
     noise = 4 * eps * sizes
     middle, last = (xp.maximum(xp.max(part, -1) - noise, 0.0) for part in xp.split(coefficients, 2, -1))
-    truncation = 10 * xp.sum(last * xp.minimum(1.0, last / xp.maximum(middle, tiny)) ** 2, -1)
+    decay = last / xp.maximum(middle, tiny)
+    truncation = 10 * xp.sum(last * xp.where(decay < 0.1, decay, 1.0) ** 2, -1)
     grows = (size != 0) & (~xp.isfinite(value) | ((tail > 1e-3 * size) & xp.logical_not(falls)))
     value = xp.where(grows, xp.where(value < 0, -np.inf, np.inf), value)
     # Rounding enters per term (nodes, weights, f) and in the sum; 8 ulp of the sum of sizes covers both.

@@ -68,14 +68,14 @@ def solve_variance(block: Block, q0: Array) -> Variances:
     q = jnp.where(finite, q_star, 1.0)
     missing = jnp.isnan(roots)
     here = jax.vmap(partial(_evaluate_at, block))(jnp.append(jnp.where(missing, 1.0, roots), q))
-    chi_1, chi_1_slope, chi_q, error = (values[-1] for values in here)
+    chi_1, chi_1_slope, chi_q, error, chi_1_error = (values[-1] for values in here)
     # If V(0) = 0 both slopes have the same limit, the mean of the squared one-sided slopes at 0.
     chi_q = jnp.where(status == _ZERO, chi_1, chi_q)
     status = jnp.where((status == _CONVERGED) & (chi_q < -1) & (jnp.abs(converged.q - q) > 1e-3 * q), _CYCLES, status)
     known = finite & (status != _CYCLES)
     q_error = error / jnp.maximum(jnp.abs(1 - chi_q), jnp.finfo(q.dtype).eps)
     q_error = jnp.where((status == _INVARIANT) | (status == _ZERO), 0.0, q_error)
-    phase = phase_of(chi_1, chi_1_slope * q_error, status, known)
+    phase = phase_of(chi_1, chi_1_slope * q_error, status, known, chi_1_error)
     chaotic = (phase == Phase.CHAOTIC.code) & ((status == _CONVERGED) | (status == _INVARIANT))
     all_chi_q = jnp.where(missing, jnp.nan, here.chi_q[:-1])
     status, phase = status.astype(jnp.int8), phase.astype(jnp.int8)
@@ -87,17 +87,18 @@ class _Portrait(NamedTuple):
     chi_1_slope: Array  # d chi_1 / dq
     chi_q: Array
     error: Array  # of V(q)
+    chi_1_error: Array
 
 
 def _evaluate_at(block: Block, q: Array) -> _Portrait:
     """The result of one evaluation of the block at variance q."""
 
-    def image(q: Array) -> tuple[tuple[Array, Array], Array]:
+    def image(q: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         after = block(repeated(block, Kernel.coincident(q)))
-        return (after.q1, after.gap), after.error
+        return (after.q1, after.gap), (after.error, jnp.asarray(after.gap_error, q.dtype))
 
-    (_, chi_1), (chi_q, chi_1_slope), error = jax.jvp(image, (q,), (jnp.ones_like(q),), has_aux=True)
-    return _Portrait(chi_1, chi_1_slope, chi_q, error)
+    (_, chi_1), (chi_q, chi_1_slope), errors = jax.jvp(image, (q,), (jnp.ones_like(q),), has_aux=True)
+    return _Portrait(chi_1, chi_1_slope, chi_q, *errors)
 
 
 class _Settled(NamedTuple):
@@ -188,11 +189,15 @@ def _reached(q0: Array, converged: _Settled, roots: Array, scan: _Scan) -> tuple
     return q_star, status
 
 
-def phase_of(chi_1: Array, moved: Array, status: Array, known: Array) -> Array:
-    """By the sign of chi_1 - 1, critical if that is within its own error; `moved` is the error inherited from q."""
-    moved = jnp.where(jnp.isfinite(moved), moved, 0.0)
-    error = 8 * jnp.finfo(chi_1.dtype).eps * (1 + jnp.abs(chi_1)) + jnp.abs(moved)
+def phase_of(chi_1: Array, moved: Array, status: Array, known: Array, own: Array | float = 0.0) -> Array:
+    """By the sign of chi_1 - 1; critical if that is within a small error, undefined if within a large one.
+
+    `moved` is the error inherited from q, `own` that of the quadrature.
+    """
+    moved, eps = jnp.where(jnp.isfinite(moved), moved, 0.0), jnp.finfo(chi_1.dtype).eps
+    error = 8 * eps * (1 + jnp.abs(chi_1)) + jnp.abs(moved) + own
     by_sign = jnp.where(chi_1 < 1, Phase.ORDERED.code, Phase.CHAOTIC.code)
-    by_chi = jnp.where((jnp.abs(chi_1 - 1) <= error) & jnp.isfinite(chi_1), Phase.CRITICAL.code, by_sign)
+    within = jnp.where(error < max(1e-6, eps**0.5), Phase.CRITICAL.code, Phase.UNDEFINED.code)
+    by_chi = jnp.where((jnp.abs(chi_1 - 1) <= error) & jnp.isfinite(chi_1), within, by_sign)
     without = jnp.where(status == _DIVERGES, Phase.UNBOUNDED.code, Phase.UNDEFINED.code)
     return jnp.where(known, by_chi, without)

@@ -139,8 +139,10 @@ def _solve(
     chi_error = 8 * eps * (1 + chi_1) + jnp.abs(w_var * slope_growth / stretch) * q_error
     side = jnp.where(chi_1 < 1, Phase.ORDERED.code, Phase.CHAOTIC.code)
     side = jnp.where(jnp.abs(chi_1 - 1) <= chi_error, Phase.CRITICAL.code, side)
+    # What the table does not decide is left to the general solver.
+    decided = chi_error + jnp.asarray(table.slope_error)[step] * chi_1 < jnp.maximum(1e-6, jnp.abs(chi_1 - 1))
     y, r = looked_up(unit, w_var, b_var, q, chi_1, table.mean_at(t, step))
-    return _At(q, chi_1, chi_q, q_error, y, r, side, found.converged)
+    return _At(q, chi_1, chi_q, q_error, y, r, side, found.converged & decided)
 
 
 def looked_up(unit: tuple, w_var: Array, b_var: Array, q: Array, chi_1: Array, mean: Array) -> tuple[Array, Array]:

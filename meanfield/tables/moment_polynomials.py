@@ -24,8 +24,8 @@ class MomentTable(ClosedForms):
 
     grid (steps + 1,), and the step of each of many equal cells of log q, as a float; centre and half (steps,):
     q = centre exp(half t) for t in [-1, 1]; mean, second, slope, spread: coefficients (nodes, steps) of powers of t,
-    `second` of E[phi^2] / (q + phi(0)^2) and `spread` of Var[phi'] / E[phi'^2]; `error` (steps,) bounds the relative
-    error of the second moment.
+    `second` of E[phi^2] / (q + phi(0)^2) and `spread` of Var[phi'] / E[phi'^2]; `error` and `slope_error` (steps,)
+    bound the relative errors of `second` and `slope`.
     """
 
     grid: Any
@@ -37,6 +37,7 @@ class MomentTable(ClosedForms):
     slope: Any
     spread: Any
     error: Any
+    slope_error: Any
     at_zero: Any
 
     def step_of(self, q: Array) -> Array:
@@ -77,17 +78,19 @@ class MomentTable(ClosedForms):
         step = self.step_of(q)
         t = self.place(q, step)
         second = self._at(self.second, t, step) * (q + self.at_zero**2)
-        return Moments(self.mean_at(t, step), second, self.slope_at(t, step), jnp.asarray(self.error)[step] * second)
+        slope, error, slope_error = self.slope_at(t, step), jnp.asarray(self.error), jnp.asarray(self.slope_error)
+        return Moments(self.mean_at(t, step), second, slope, error[step] * second, slope_error[step] * slope)
 
 
 class Known(NamedTuple):
-    """`Moments` at arrays of variances, and the variance of phi'."""
+    """`Moments` at arrays of variances, and the variance of phi', `spread`."""
 
     mean: np.ndarray
     second: np.ndarray
     slope: np.ndarray
     error: np.ndarray
     spread: np.ndarray
+    slope_error: np.ndarray
 
 
 def interpolated(
@@ -102,16 +105,18 @@ def interpolated(
     _, second, slope, _ = coefficients
     # Where phi vanishes near 0, so do its moments at tiny q: nothing to resolve.
     tail = np.fmax(*(np.abs(c[-2:]).sum(0) / np.where(c[0] == 0, 1.0, np.abs(c[0])) for c in (second, slope)))
-    own = (known.error / np.where(known.second > 0, known.second, 1.0)).max(1)
+    own, own_slope = (
+        (error / np.where(of > 0, of, 1.0)).max(1)
+        for error, of in ((known.error, known.second), (known.slope_error, known.slope))
+    )
     # Powers of t: the steps are short, so that the coefficients decay too fast to cancel.
     mean, second, slope, spread = (to_powers(NODES_OF_STEP) @ part for part in coefficients)
     # A moment that becomes infinite within a step makes both infinite there.
     second[:, ~finite], slope[:, ~finite] = (
         np.where(np.arange(NODES_OF_STEP) == 0, np.inf, 0.0)[:, None] for _ in range(2)
     )
-    return MomentTable(
-        grid, _steps_of_cells(np.log(grid)), centre, half, mean, second, slope, spread, tail + own, at_zero
-    )
+    place = grid, _steps_of_cells(np.log(grid)), centre, half
+    return MomentTable(*place, mean, second, slope, spread, tail + own, tail + own_slope, at_zero)
 
 
 def _steps_of_cells(edges: np.ndarray) -> np.ndarray:

@@ -213,7 +213,7 @@ def _closed_moments(phi: Activation, q: np.ndarray) -> Known:
 def _piece_of_closed_moments(phi: Activation, q: Array) -> tuple[Array, ...]:
     def one(q: Array) -> tuple[Array, ...]:
         known = moments(phi, q)
-        return *known[:4], known.slope - covariance(phi, q, q, jnp.ones_like(q))
+        return *known[:4], known.slope - covariance(phi, q, q, jnp.ones_like(q)), known.slope_error
 
     return lax.map(one, q, batch_size=16)
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from ..gaussian.moments import Samples
-from ..gaussian.quadrature import LARGEST, REACH, estimate
+from ..gaussian.quadrature import LARGEST, REACH, Estimate, estimate
 from .moment_polynomials import Known
 
 _TOGETHER = 32
@@ -25,7 +25,7 @@ _NOTHING = 1e-30
 
 
 def moments_of_samples(samples: Samples, q: np.ndarray) -> Known:
-    """E[phi], E[phi^2], E[phi'^2], a bound on the second's error, and Var[phi'], at variances q (n,) >= 0.
+    """E[phi], E[phi^2], E[phi'^2], Var[phi'], and bounds on errors, at variances q (n,) >= 0.
 
     The variance of phi' has full relative accuracy. NaN above the variances that the nodes reach.
     """
@@ -53,11 +53,12 @@ def _of_group(samples: Samples, q: np.ndarray) -> Known:
 def _by_sums(samples: Samples, q: np.ndarray) -> Known:
     sums: Any = samples
     found = sums.moments_at(q)
-    return Known(found.mean, found.second, found.slope, found.error, sums.slope_variance(q))
+    mean, second, slope, error, slope_error = found
+    return Known(mean, second, slope, error, sums.slope_variance(q), slope_error)
 
 
 def _with_zeros(samples: Samples, q: np.ndarray, positive: np.ndarray) -> Known:
-    at_zero = float(samples.at_zero), float(samples.at_zero) ** 2, float(samples.slope_at_zero), 0.0, 0.0
+    at_zero = float(samples.at_zero), float(samples.at_zero) ** 2, float(samples.slope_at_zero), 0.0, 0.0, 0.0
     found = Known(*(np.full(q.shape, value) for value in at_zero))
     if positive.any():
         for into, values in zip(found, _of_group(samples, q[positive]), strict=True):
@@ -94,13 +95,17 @@ class _Window:
         columns = self.columns if self.finite else np.where(np.any(weight > 0, 0)[:, None], self.columns, 0.0)
         inner = height * (self.flat - self.bent / std**2)
         mean, second, shifted, squared, slope = (weight @ columns + inner).T
-        terms: Any = (weight * columns[:, 1]).reshape(self.shape)
-        outer = self.outer
-        known = estimate(terms, *_ends(self.size[outer] / std, bell[:, outer] * np.abs(self.columns[outer, 1])))
-        second = np.where(np.isinf(known.value), known.value, second)
+        of_second, of_slope = (self._estimate(std, bell, weight, columns, i) for i in (1, 4))
+        second = np.where(np.isinf(of_second.value), of_second.value, second)
         reached = std[:, 0] * REACH <= LARGEST
-        every = mean, second, slope, known.error, squared - shifted**2
+        every = mean, second, slope, of_second.error, squared - shifted**2, of_slope.error
         return Known(*(np.where(reached, of, np.nan) for of in every))
+
+    def _estimate(self, std: np.ndarray, bell: np.ndarray, weight: np.ndarray, columns: np.ndarray, i: int) -> Estimate:
+        """The sum of one column by itself, with a bound on its error."""
+        terms: Any = (weight * columns[:, i]).reshape(self.shape)
+        outer = self.outer
+        return estimate(terms, *_ends(self.size[outer] / std, bell[:, outer] * np.abs(self.columns[outer, i])))
 
 
 def _columns(value: np.ndarray, slope: np.ndarray, shift: float) -> np.ndarray:

@@ -124,7 +124,9 @@ def solve_by_state(block: Block, q0: Array) -> FixedPoint:
 def assemble(v: Variances, e: Array, chi_c: Array) -> FixedPoint:
     """Every field, NaN where the theory defines no number."""
     known = (v.status == _CONVERGED) | (v.status == _ZERO) | (v.status == _INVARIANT)
-    pair = known & (v.status != _ZERO)
+    # What quadrature does not resolve says nothing about pairs.
+    resolved = (v.phase != Phase.UNDEFINED.code) & ~(v.q_error * jnp.abs(1 - v.chi_q) > 1e-3 * v.q)
+    pair = known & (v.status != _ZERO) & resolved
     invariant = v.status == _INVARIANT
 
     def where(condition: Array, value: Array) -> Array:

@@ -153,12 +153,13 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
 def _start(block: Block, pairs: tuple[Any, ...], equal: bool) -> tuple[Kernel, Any]:
     q1, q2, c0, c_within = pairs
     # 1 - c is exact for floats near 1, so the gap loses no digits.
-    members = {}
+    members: dict[str, Any] = {}
     if has_trait(block, "couples_members"):
         members = {"gap_within": q1 * (1 - c_within), "gap_across": q1 * (1 - c0 * c_within)}
     none = 0 * q1
     gap = q1**0.5 * q2**0.5 * (1 - c0)
-    kernel = Kernel(q1, q2, gap, none, none, none, equal=equal, gaussian=leaves_gaussian(block), **members)
+    members |= {"gap_error": none, "gaussian": leaves_gaussian(block)}
+    kernel = Kernel(q1, q2, gap, none, none, none, equal=equal, **members)
     return gaussian_input(block, kernel), none
 
 

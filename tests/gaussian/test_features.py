@@ -66,3 +66,35 @@ def test_the_named_ones_need_nothing():
     for name in ("tanh", "gelu", "mish", "selu"):
         phi = host_activation(mf.activation(name))
         assert features_of(phi._both, phi.kinks, phi.scale).standard, name
+
+
+def test_narrow_bumps_and_steep_places_in_fixed_points():
+    # 1 - c* by the Hermite expansion of the correlation map, to 3000 terms.
+    point = mf.fixed_point(mf.MLP("tanh(x)+3*exp(-((x-.777)/.003)**2)", 0.9, 0.2))
+    assert str(point.phase) == "chaotic" and float(point.q_star) == pytest.approx(0.12926999966, rel=1e-10)
+    assert float(point.chi_1) == pytest.approx(327.8090807834, rel=1e-10)
+    assert float(point.one_minus_c_star) == pytest.approx(0.06821516270456, rel=1e-10)
+    point = mf.fixed_point(mf.MLP("tanh(x)+10*exp(-((x-6)*40)**2)", 1.6, 0.05))
+    z, step = np.linspace(-10.0, 10.0, 400_001, retstep=True)
+    density = np.exp(-(z**2) / 2 / float(point.q_star)) / np.sqrt(2 * np.pi * float(point.q_star))
+    image = 2.56 * np.sum((np.tanh(z) + 10 * np.exp(-(((z - 6) * 40) ** 2))) ** 2 * density) * step + 0.05**2
+    assert abs(image - float(point.q_star)) <= abs(1 - float(point.chi_q)) * float(point.q_error) + 1e-13
+
+
+@pytest.mark.parametrize("k", [10.0, 50.0])
+def test_waves_in_fixed_points(k):
+    # E[sin(kx)^2] = (1 - exp(-2 k^2 q)) / 2; E[sin(ku) sin(kv)] = exp(-k^2 q) sinh(k^2 q c).
+    point = mf.fixed_point(mf.MLP(f"sin({k}*x)", 0.9, 0.2))
+    q = 0.405 + 0.04
+    assert abs(float(point.q_star) - q) <= max(float(point.q_error), 1e-15) and point.q_error < 1e-9
+    assert float(point.chi_1) == pytest.approx(0.405 * k**2, rel=1e-11)
+    assert float(point.one_minus_c_star) == pytest.approx(1 - 0.04 / q, rel=1e-9)
+
+
+def test_an_error_larger_than_the_distance_to_one_is_no_phase():
+    # Beyond |x| = 512 waves are not followed: 20 deviations of them.
+    rough = mf.fixed_point(mf.MLP("sin(10*x)", 300.0, 1.0))
+    assert rough.q_error > abs(float(rough.q_star) - 45001) and np.isnan(rough.one_minus_c_star)
+    unknown = mf.fixed_point(mf.MLP("sin(10*x)", 0.02**0.5, 300.0))  # chi_1 is 1
+    assert str(unknown.status) == "converged" and str(unknown.phase) == "undefined"
+    assert np.isnan(unknown.c_star) and np.isnan(unknown.xi_c)
