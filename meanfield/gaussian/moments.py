@@ -265,7 +265,7 @@ class Samples(ClosedForms):
         _, weight = self._weights(q)
         slope = xp.where(weight > 0, self.slope, 0.0)
         mean = xp.sum(weight * slope, (-2, -1))[..., None, None]
-        return xp.sum(weight * (slope - mean) ** 2, (-2, -1))
+        return xp.sum(weight * (slope - mean) * (slope - mean), (-2, -1))
 
 
 # Compiled as one program when called from the host, not as a hundred.

@@ -97,7 +97,7 @@ def interpolated(
     grid: np.ndarray, centre: np.ndarray, half: np.ndarray, q: np.ndarray, known: Known, at_zero: np.float64
 ) -> MomentTable:
     """The moments as polynomials, from values at the Chebyshev nodes q (steps, nodes) of each step."""
-    finite = np.all(np.isfinite(known.second + known.slope), 1)
+    finite = np.all(np.isfinite(known.mean + known.second + known.slope + known.spread), 1)
     known = jax.tree.map(lambda part: np.where(finite[:, None], part, 1.0), known)
     spread = known.spread / np.where(known.slope > 0, known.slope, 1.0)
     parts = known.mean, known.second / (q + at_zero**2), known.slope, spread

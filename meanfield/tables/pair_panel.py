@@ -15,6 +15,8 @@ from ..gaussian.quadrature import gauss_legendre
 NODES = 16
 """Variances tabulated in each panel, and nodes in each piece of it."""
 ENOUGH, RESOLVED = 1e-9, 1e-8
+_ANGLES_ENOUGH = 1e-11
+"""Of the deficit, whose error chi_1 multiplies in chi_c."""
 FINEST = 4096
 """Pieces of r are at least 1 / FINEST long."""
 _FINE = 64
@@ -59,21 +61,24 @@ def tail_of(coefficients: np.ndarray) -> float:
 
 
 def coefficients_needed(coefficients: np.ndarray) -> float:
-    """How many coefficients bring the tail down to ENOUGH, extrapolating the decay over the second half of these."""
+    """How many coefficients bring the tail down enough, extrapolating the decay over the second half of these."""
     count = len(coefficients)
     half, whole = tail_of(coefficients[: count // 2]), tail_of(coefficients)
-    if whole <= ENOUGH:
+    if whole <= _ANGLES_ENOUGH:
         return count
-    return count * (1 + np.log(whole / ENOUGH) / np.log(half / whole) / 2) if whole < half else np.inf
+    return count * (1 + np.log(whole / _ANGLES_ENOUGH) / np.log(half / whole) / 2) if whole < half else np.inf
 
 
 def mean_deficit(local: np.ndarray, stretch: float, e: np.ndarray, order: int) -> np.ndarray:
     """The mean of the deficit over gaps from 0 to each e, from the coefficients of deficit / v^order."""
     t, dt = gauss_legendre(_MEAN_NODES)
-    t, dt = (t + 1) / 2, dt / 2
-    angle = 2 * np.arcsin(np.outer(np.sqrt(e / 2), t))
-    v = np.arcsinh(stretch * angle) / np.arcsinh(stretch * np.pi / 2)
-    return (v**order * chebval(2 * v - 1, local)) @ (2 * t * dt)
+    height = np.arcsinh(stretch * np.pi / 2)
+    end = np.arcsinh(stretch * 2 * np.arcsin(np.sqrt(e / 2)))[:, None] / height
+    # In v, which has no layer left at small gaps, however large the stretch.
+    v = end * (t + 1) / 2
+    angle = np.sinh(v * height) / stretch
+    gap_over_v = np.sin(angle) * np.cosh(v * height) * height / stretch
+    return (v**order * chebval(2 * v - 1, local) * gap_over_v * end / e[:, None]) @ (dt / 2)
 
 
 class Deficit(NamedTuple):
