@@ -162,3 +162,4 @@ class GrowthLaw(Labels):
     POWER = Member("as a power of the depth")
     EXPONENTIAL = Member("by a constant factor per block")
     SUPEREXPONENTIAL = Member("by a factor that itself grows")
+    OTHER = Member("without bound, by none of these laws")

@@ -21,12 +21,14 @@ from ..interface.precision import host_float64, is_traced
 from ..interface.result import Result
 from ..interface.settings import in_own_settings
 from ..solvers.coupled_state import has_more_state
-from ..solvers.fixed_variance import chi_perpendicular, solve_variance, variance
+from ..solvers.fixed_variance import Variances, chi_perpendicular, solve_variance, variance
 from ..solvers.roots import MOST_ROOTS
 from .diagram_axes import check_kinks
-from .fixed_point import solve_by_state
+from .fixed_point import FixedPoint, solve_by_state
 
 _SCAN, _ROUNDS = 97, 11
+# How close to 1 chi_1 is where a root was refined to rounding, and how far from its exact value q* may be.
+_AT_ONE, _Q_KNOWN = 1e-6, 1e-3
 
 
 @jax.tree_util.register_dataclass
@@ -53,8 +55,10 @@ def solve_critical(
 
     `leaf` is a path ("sigma_w" in every layer, "blocks.1.sigma_w" in one) or a getter; `bracket` is the interval to
     search, if None a factor of 8 around the leaf's present value. Values are scanned in 97 steps and refined to
-    rounding; of several the first whose variance is stable comes first. `status` is found, none, limit_q0 (q* = 0
-    there) or scale_invariant (every q is a fixed point there). With dropout chi_1 governs gradients only: xi_c stays
+    rounding; of several the first whose variance is stable comes first. A value counts where a fixed point is reached
+    and |chi_1 - 1| is rounding, not where a fixed point merely ends (`mf.critical` has the unstable points of a fully
+    connected network as well). `status` is found, none, limit_q0 (q* = 0 there) or scale_invariant (every q is a fixed
+    point there). With dropout chi_1 governs gradients only: xi_c stays
     finite. Raises InputError for an unknown leaf or an empty bracket, and under a trace. Accurate to about 1e-12, or
     what the fixed point's conditioning allows.
 
@@ -105,10 +109,9 @@ def _bracket(block: Block, path: Path, bracket: Any) -> tuple[float, float]:
     ends = real_array("bracket", bracket, "give two numbers (lo, hi)")
     if ends.shape != (2,):
         raise InputError(f"{shown('bracket', bracket)} must be two numbers (lo, hi)")
-    lo, hi = map(float, ends)
-    if not (np.isfinite(lo) and np.isfinite(hi) and lo < hi):
-        raise InputError(f"bracket={bracket!r} must be two finite numbers lo < hi")
-    return lo, hi
+    if not (np.all(np.isfinite(ends)) and ends[0] < ends[1]):
+        raise InputError(f"{shown('bracket', bracket)} must be two finite numbers lo < hi")
+    return float(ends[0]), float(ends[1])
 
 
 class _Probe(NamedTuple):
@@ -120,6 +123,8 @@ class _Probe(NamedTuple):
     side: Array
     status: Array
     q_star: Array
+    q_error: Array
+    chi_1: Array
     chi_q: Array
     far: Array
     kept: Array
@@ -134,22 +139,24 @@ def _probe(block: Block, values: Numbers, q0: float | Array, *, path: Path) -> _
         if has_more_state(block):
             point = solve_by_state(at, q0)
             far = kept = jnp.asarray(point.chi_1)
-            return _probe_of(point.status.code, point.chi_1, point.q_star, point.chi_q, far, kept)
+            return _probe_of(point, point.status.code, far, kept)
         at = sampled_block(at)
         point = solve_variance(at, q0)
         far, kept = chi_perpendicular(at, q0), variance(at, q0) / q0
-        return _probe_of(point.status, point.chi_1, point.q_star, point.chi_q, far, kept)
+        return _probe_of(point, point.status, far, kept)
 
     return lax.map(one, jnp.asarray(values))
 
 
-def _probe_of(status: Any, chi_1: Any, q_star: Any, chi_q: Any, far: Array, kept: Array) -> _Probe:
+def _probe_of(point: FixedPoint | Variances, status: Any, far: Array, kept: Array) -> _Probe:
+    chi_1 = jnp.asarray(point.chi_1)
     noise = 64 * jnp.finfo(kept.dtype).eps
     side = jnp.where(jnp.abs(chi_1 - 1) <= noise, 0.0, jnp.sign(chi_1 - 1))
     known = (status == Status.CONVERGED.code) | (status == Status.ZERO.code)
     side = jnp.where(known, side, jnp.where(status == Status.DIVERGES.code, 1.0, jnp.nan))
     side = jnp.where(status == Status.SCALE_INVARIANT.code, 0.0, side)
-    return _Probe(side, status, q_star, chi_q, far, kept)
+    q_star, q_error, chi_q = map(jnp.asarray, (point.q_star, point.q_error, point.chi_q))
+    return _Probe(side, status, q_star, q_error, chi_1, chi_q, far, kept)
 
 
 def _refined(block: Block, path: Path, lo: float, hi: float, q0: float) -> _Crossing | None:
@@ -167,14 +174,20 @@ def _refined(block: Block, path: Path, lo: float, hi: float, q0: float) -> _Cros
 
 
 def _described(block: Block, path: Path, lo: float, hi: float, value: float, q0: float) -> _Crossing | None:
-    """The result at a crossing; None if chi_1 jumps across 1 without attaining it."""
+    """The result at a crossing; None if chi_1 jumps across 1 without attaining it, or the fixed point ends there."""
     found = _probe(block, np.resize([lo, hi, value], _SCAN), q0, path=path)
     at = Status(found.status[:3])
-    kept = np.all(np.abs(np.stack([found.far[:3], found.kept[:3]]) - 1) < 1e-9)
+    kept = np.all(np.abs(np.stack([found.far[:3], found.kept[:3]]) - 1) < 1e-12)
     if kept and not np.all(at == Status.CONVERGED):
         return _Crossing(value, np.nan, 1.0, CriticalStatus.SCALE_INVARIANT)
     if not np.all((at == Status.ZERO) | (at == Status.CONVERGED)):
         return None
-    if np.any(at == Status.ZERO):
+    if np.any(np.abs(found.chi_1[:3] - 1) > _AT_ONE):
+        return None
+    # A fixed point that runs away takes chi_1 to 1 without being there: then q* is known to no digit.
+    lost = np.any(found.q_error[:3] > _Q_KNOWN * found.q_star[:3])
+    if lost and np.all(found.q_star[:3] > 1):
+        return None
+    if lost or np.any(at == Status.ZERO):
         return _Crossing(value, 0.0, float(found.chi_q[2]), CriticalStatus.LIMIT_Q0)
     return _Crossing(value, float(found.q_star[2]), float(found.chi_q[2]), CriticalStatus.FOUND)

@@ -24,6 +24,8 @@ from .fixed_point import fixed_variance
 
 # Asymptotic series here are in powers of q^(-1/2), which halve from one of these to the next.
 _HIGH, _LOW = 4.0 ** np.arange(14, 25), 4.0 ** np.arange(3, 14)
+# Extrapolations a factor of four apart in q agree to this if a law holds, at high and at low variances.
+_FITS, _FITS_BELOW = 1e-6, 1e-3
 
 
 @jax.tree_util.register_dataclass
@@ -53,6 +55,8 @@ def growth(block: Block, q0: float = 1.0) -> Growth:
     From V(q) and chi at large q, extrapolated: V -> B q with B > 1 grows exponentially; V - q -> A q^s with s < 1 as
     the power 1 / (1 - s) of the depth. With chi - 1 -> D q^-t, gradients follow: tanh residual networks have
     ln chi ~ sqrt(L) (Yang & Schoenholz 2017), pre-LayerNorm ones chi = 1 + zeta / l, so zeta ln L (Doshi et al. 2023).
+    A law is given where it holds over the decades up to q = 4^24 (4^13 without an outermost `Residual`); where none
+    does, `law` is other and the numbers are NaN, and so are a gradient's alone if these follow no power of the depth.
     Accurate to about 1e-8 where a `Residual` is the outermost block, 1e-4 elsewhere. InputError for a block whose state
     is more than a variance (a batch, tokens, channel means), and under a trace; use `mf.trajectory` there.
 
@@ -71,7 +75,9 @@ def growth(block: Block, q0: float = 1.0) -> Growth:
         return _law(GrowthLaw.BOUNDED)
     exact = isinstance(block, Residual) and float(block.skip) == 1.0
     q = _HIGH if exact else _LOW
-    return _from(q, *(np.asarray(a) for a in _far(_sampled_block(block), q, exact=exact)))
+    step, excess = (np.asarray(a) for a in _far(_sampled_block(block), q, exact=exact))
+    with np.errstate(all="ignore"):
+        return _from(q, step, excess, _FITS if exact else _FITS_BELOW)
 
 
 _sampled_block = host_float64(sampled_block)
@@ -97,40 +103,71 @@ def _law(
     return Growth(law, *(np.asarray(number, np.float64)[()] for number in numbers))
 
 
-def _from(q: np.ndarray, step: np.ndarray, excess: np.ndarray) -> Growth:
+def _from(q: np.ndarray, step: np.ndarray, excess: np.ndarray, tolerance: float) -> Growth:
+    """The law that V(q) - q and chi - 1 follow over the decades of q, `OTHER` where it is none of them."""
+    power = _order(step, tolerance)
     ratio = step / q
-    if not np.all(np.isfinite(ratio)) or ratio[-1] > 2 * ratio[-3] and ratio[-1] > 1:
+    if not np.all(np.isfinite(ratio)) or power > 1 or (ratio[-1] > 2 * ratio[-3] and ratio[-1] > 1):
         return _law(GrowthLaw.SUPEREXPONENTIAL)
-    if ratio[-1] > 1e-3 and ratio[-1] > 0.5 * ratio[-3]:
-        slope = np.log1p(_limit(excess))
-        return _law(GrowthLaw.EXPONENTIAL, np.log1p(_limit(ratio)), of_gradient=(1.0, slope))
-    power = _order(step)
+    if power == 1:
+        rate = np.log1p(_limit(ratio, tolerance))
+        return _law(GrowthLaw.EXPONENTIAL, rate, of_gradient=_along_exponential(excess, rate, tolerance))
+    if not np.isfinite(power):
+        return _law(GrowthLaw.OTHER)
     exponent = 1 / (1 - power)
-    coefficient = ((1 - power) * _limit(step / q**power)) ** exponent
-    return _law(GrowthLaw.POWER, 0.0, exponent, coefficient, _gradient(q, excess, exponent, coefficient))
+    coefficient = ((1 - power) * _limit(step / q**power, tolerance)) ** exponent
+    gradient = _along_power(q, excess, exponent, coefficient, tolerance)
+    return _law(GrowthLaw.POWER, 0.0, exponent, coefficient, gradient)
 
 
-def _gradient(q: np.ndarray, excess: np.ndarray, exponent: float, coefficient: float) -> tuple[float, float]:
-    """Exponent and coefficient of the sum of chi - 1 = D q^-t over the layers, q = coefficient l^exponent."""
+def _along_exponential(excess: np.ndarray, rate: float, tolerance: float) -> tuple[float, float]:
+    """Exponent and coefficient of the sum of ln chi over the layers, q = exp(rate l)."""
     if np.all(np.abs(excess) < 1e-14):
         return 0.0, 0.0
-    fall = -_order(excess)
-    per_layer = _limit(excess * q**fall) * coefficient**-fall
+    order = _order(1 + excess, tolerance)
+    if order != 0:
+        # ln chi is itself linear in the depth.
+        return (2.0, order * rate / 2) if np.isfinite(order) else (np.nan, np.nan)
+    left = _limit(excess, tolerance)
+    # Where chi - 1 falls with q the sum converges.
+    return (0.0, 0.0) if _order(excess, tolerance) < 0 else (1.0, np.log1p(left))
+
+
+def _along_power(
+    q: np.ndarray, excess: np.ndarray, exponent: float, coefficient: float, tolerance: float
+) -> tuple[float, float]:
+    """The same of chi - 1 = D q^-t, q = coefficient l^exponent; NaN where that is no power of the depth."""
+    if np.all(np.abs(excess) < 1e-14):
+        return 0.0, 0.0
+    fall = -_order(excess, tolerance)
+    if fall == 0:
+        return 1.0, np.log1p(_limit(excess, tolerance))
+    if not fall > 0:
+        return np.nan, np.nan
+    per_layer = _limit(excess * q**fall, tolerance) * coefficient**-fall
     left = 1 - exponent * fall
     if abs(left) < 1e-6:
         return 0.0, per_layer
     return (left, per_layer / left) if left > 0 else (0.0, 0.0)
 
 
-def _order(values: np.ndarray) -> float:
-    """The power of q with which values at q = 4^k grow, rounded to a simple fraction within 1e-6."""
-    power = _limit(np.diff(np.log(np.abs(values))) / np.log(4))
+def _order(values: np.ndarray, tolerance: float) -> float:
+    """The power of q with which values at q = 4^k grow, a simple fraction if near one; NaN if it is none."""
+    if not (np.all(values > 0) or np.all(values < 0)):
+        return np.nan
+    power = _limit(np.diff(np.log(np.abs(values))) / np.log(4), tolerance)
     simple = np.round(power * 12) / 12
-    return float(simple if abs(power - simple) < 1e-6 else power)
+    return float(simple if abs(power - simple) < tolerance else power)
 
 
-def _limit(values: np.ndarray) -> float:
-    """The limit of a sequence with errors in powers of 1 / 2, by Richardson extrapolation of its end."""
+def _limit(values: np.ndarray, tolerance: float) -> float:
+    """The limit of a sequence with errors in powers of 1 / 2; NaN where its end and what precedes it disagree."""
+    last, before = _extrapolated(values), _extrapolated(values[:-1])
+    return last if abs(last - before) <= tolerance * max(abs(last), 1.0) else np.nan
+
+
+def _extrapolated(values: np.ndarray) -> float:
+    """Richardson extrapolation of the end of a sequence."""
     row = values[-5:]
     for j in range(1, 5):
         row = row[1:] + (row[1:] - row[:-1]) / (2.0**j - 1)
