@@ -132,7 +132,7 @@ def picture(path: Path) -> None:
 
     stored = json.loads(path.read_text())
     setting = stored["setting"]
-    figure, panels = plt.subplots(1, len(SCHEMES), figsize=(12, 5), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, len(SCHEMES), figsize=(12, 5.6), sharey=True, layout="constrained")
     for ax, (name, rules) in zip(panels, SCHEMES.items(), strict=True):
         for i, scheme in enumerate(rules):
             found = stored["results"].get(f"{name}: {scheme}")
@@ -154,6 +154,12 @@ def picture(path: Path) -> None:
         f"{setting['depth']} layers of {setting['width']} units, digits, {setting['steps']} steps of SGD with momentum "
         f"0.9, batch {setting['batch']}, mean and range of {setting['seeds']} seeds",
         fontsize="medium",
+    )
+    figure.supxlabel(
+        f"The theory is that of infinite width, at initialization. At depth / width = {setting['depth']} / "
+        f"{setting['width']}, gradients of single ReLU and GELU networks vary by factors:\n"
+        '"trains" then means that a scheme is the best of its panel, not that it fits within these steps.',
+        fontsize="small",
     )
     figure.savefig(FIGURES / "initialization_schemes.png", dpi=150, metadata={"Description": stored["command"]})
 

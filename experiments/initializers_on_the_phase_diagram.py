@@ -43,9 +43,8 @@ def curves() -> None:
     """Every activation's critical line."""
     lines = {name: mf.edge_of_chaos(name, q=(1e-4, 400.0, 400)) for name in ACTIVATIONS}
     figure, ax = plt.subplots(figsize=(9, 5.5), layout="constrained")
-    mf.plots.edge_of_chaos(lines, ax)
     ax.set(xlim=(0.6, 2.6), ylim=(0, 1.6))
-    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    mf.plots.edge_of_chaos(lines, ax)
     save(figure, "edge_of_chaos")
     fields = ("q", "sigma_w", "sigma_b", "chi_q", "stable")
     stored("edge_of_chaos", {name: {f: getattr(line, f) for f in fields} for name, line in lines.items()})

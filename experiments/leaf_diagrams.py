@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 import meanfield as mf
 
@@ -28,52 +29,58 @@ def dropout() -> mf.PhaseDiagram:
 
 
 def residual() -> mf.PhaseDiagram:
-    """Branch scale against sigma_w for tanh behind a skip of 0.9, which leaves a fixed point (Doshi et al. 2023)."""
+    """Branch scale against sigma_w for tanh behind a skip of 0.9, which leaves a fixed point (Doshi et al. 2023).
+
+    Only scale times sigma_w matters nearly everywhere: on log scales the critical line is nearly straight.
+    """
     block = mf.Residual(mf.MLP("tanh", 1.0, 0.1), scale=1.0, skip=0.9)
-    return mf.phase_diagram(block, x=("sigma_w", (0.5, 3.0, 41)), y=("scale", (0.1, 1.5, 29)))
+    return mf.phase_diagram(block, x=("sigma_w", np.geomspace(0.5, 3.0, 41)), y=("scale", np.geomspace(0.1, 1.5, 41)))
 
 
 def leaky() -> mf.PhaseDiagram:
     """Slope of a leaky ReLU against sigma_w at sigma_b = 0.3."""
     block = mf.MLP(mf.Activation.leaky_relu(0.1), 1.0, 0.3)
-    return mf.phase_diagram(block, x=("sigma_w", (0.5, 2.0, 61)), y=("slope", (0.0, 1.0, 41)))
+    return mf.phase_diagram(block, x=("sigma_w", (0.5, 2.0, 151)), y=("slope", (0.0, 1.0, 41)))
 
 
 def draw_dropout(data: mf.PhaseDiagram, left: Axes, right: Axes) -> None:
     """chi_1, and the depth scale xi_c, which dropout keeps finite; its largest value at each rate is dotted."""
     data.plot(left)
     left.set(title="tanh with dropout, $\\sigma_b^2 = 0.05$", ylabel="drop rate")
-    x, y = np.meshgrid(data.x, data.y)
-    shown = right.pcolormesh(x, y, np.clip(data.xi_c, 0, 20), cmap="viridis", rasterized=True)
-    right.figure.colorbar(shown, ax=right, extend="max").set_label(r"$\xi_c$ (layers)")
+    data.plot(right, field="xi_c", vmin=1, vmax=100, title=r"Dropout bounds $\xi_c$")
     with_dropout = data.y > 0
     right.plot(data.x[np.argmax(data.xi_c, 1)][with_dropout], data.y[with_dropout], "w.", label=r"largest $\xi_c$")
     right.legend(loc="upper right", fontsize="small", facecolor="0.4", labelcolor="white")
-    right.set(xlabel=r"$\sigma_w$", ylabel="drop rate", title=r"Dropout bounds $\xi_c$")
+    right.set(ylabel="drop rate")
 
 
 def draw_residual(data: mf.PhaseDiagram, left: Axes, right: Axes) -> None:
     """chi_1, and c*."""
     data.plot(left)
     left.set(title="tanh residual, skip 0.9, $\\sigma_b = 0.1$", ylabel="branch scale")
-    shown = right.pcolormesh(data.x, data.y, data.c_star, cmap="viridis", vmin=0, vmax=1, rasterized=True)
-    right.figure.colorbar(shown, ax=right).set_label(r"$c^*$")
-    right.set(xlabel=r"$\sigma_w$", ylabel="branch scale", title="Fixed correlation")
+    data.plot(right, field="c_star", vmin=0, vmax=1, title="Fixed correlation")
+    right.set(ylabel="branch scale")
 
 
 def draw_leaky(data: mf.PhaseDiagram, left: Axes, right: Axes) -> None:
     """chi_1 with sigma_w^2 = 2 / (1 + a^2), beyond which the variance has no fixed point; and q*."""
-    slope = np.linspace(data.y[0], data.y[-1], 200)
+    edges = np.linspace(data.y[0] - 0.1, data.y[-1] + 0.1, 200)
+    end = np.sqrt(2 / (1 + edges**2))
+    data.plot(left, title="Leaky ReLU, $\\sigma_b = 0.3$")
+    data.plot(right, field="q_star", vmax=100, title="Fixed variance")
     for ax in (left, right):
-        ax.plot(np.sqrt(2 / (1 + slope**2)), slope, "k", lw=1.8, label=r"$\sigma_w^2 = 2 / (1 + a^2)$")
-    data.plot(left)
-    left.set(title="Leaky ReLU, $\\sigma_b = 0.3$", ylabel="slope $a$")
-    with np.errstate(invalid="ignore"):
-        log_q = np.where(np.isfinite(data.q_star), np.log10(data.q_star), np.nan)
-    right.patch.set(facecolor="0.93", hatch="///", edgecolor="0.6")
-    shown = right.pcolormesh(data.x, data.y, np.ma.masked_invalid(log_q), cmap="viridis", rasterized=True)
-    right.figure.colorbar(shown, ax=right).set_label(r"$\log_{10} q^*$")
-    right.set(xlabel=r"$\sigma_w$", ylabel="slope $a$", title="Fixed variance")
+        # Cells that the line cuts are whole; what is beyond it is drawn over them.
+        ax.fill_betweenx(edges, end, 3.0, facecolor="0.93", hatch="///", edgecolor="0.6", lw=0)
+        ax.plot(end, edges, "k", lw=1.8, label=r"$\sigma_w^2 = 2 / (1 + a^2)$")
+        ax.set(ylabel="slope $a$")
+        ax.legend(*_once(ax), loc="lower left", fontsize="small")
+
+
+def _once(ax: Axes) -> tuple[list, list]:
+    """The legend's entries, with the hatch that says that there is no fixed point."""
+    handles, labels = ax.get_legend_handles_labels()
+    patch = Patch(facecolor="0.93", hatch="///", edgecolor="0.6")
+    return [*handles, patch], [*labels, "no fixed point"]
 
 
 FIGURES = {"dropout": (dropout, draw_dropout), "residual": (residual, draw_residual), "leaky": (leaky, draw_leaky)}

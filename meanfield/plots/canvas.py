@@ -39,17 +39,70 @@ def has_fields(name: str, result: Any, *fields: str) -> None:
         )
 
 
-def cell_edges(centres: Any) -> np.ndarray:
+def is_geometric(values: Any) -> bool:
+    """Whether values (n,), ascending, are spaced by a ratio rather than a difference, over a factor of 4 or more.
+
+    >>> is_geometric([1.0, 3.0, 10.0, 30.0]), is_geometric([1.0, 2.0, 3.0, 4.0])
+    (True, False)
+    """
+    values = np.asarray(values, float)
+    if values.size < 3 or not values[0] > 0 or values[-1] < 4 * values[0]:
+        return False
+    by_ratio, by_difference = (np.std(steps) / np.mean(steps) for steps in (np.diff(np.log(values)), np.diff(values)))
+    return bool(by_ratio < 0.25 and by_ratio < by_difference / 2)
+
+
+def cell_edges(centres: Any, log: bool = False) -> np.ndarray:
     """Edges (n + 1,) of the cells around `centres` (n,), halfway between neighbours; one centre gets width 1.
 
-    >>> cell_edges([1.0, 2.0, 4.0]).tolist()
-    [0.5, 1.5, 3.0, 5.0]
+    log: halfway on a log scale.
+
+    >>> cell_edges([1.0, 2.0, 4.0]).tolist(), cell_edges([1.0, 4.0, 16.0], log=True).round(9).tolist()
+    ([0.5, 1.5, 3.0, 5.0], [0.5, 2.0, 8.0, 32.0])
     """
+    if log:
+        return np.exp(cell_edges(np.log(np.asarray(centres, float))))
     centres = np.atleast_1d(np.asarray(centres, float))
     if centres.size == 1:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middle = (centres[1:] + centres[:-1]) / 2
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def spans_decades(values: Any) -> bool:
+    """Whether the positive finite ones among the values span a factor of 100.
+
+    >>> spans_decades([1.0, 200.0]), spans_decades([1.0, 20.0])
+    (True, False)
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values) & (values > 0)]
+    return bool(values.size) and bool(values.max() > 100 * values.min())
+
+
+def log_axis(ax: Axes, which: str) -> None:
+    """Put "x" or "y" on a log scale with ticks at 1, 2 and 5, written as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set(**{f"{which}scale": "log"})
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def ascending(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n,) in ascending order and the order; InputError where two are equal, or one is no number.
+
+    >>> [part.tolist() for part in ascending("x", [2.0, 1.0])]
+    [[1.0, 2.0], [1, 0]]
+    """
+    values = np.atleast_1d(np.asarray(values, float))
+    order = np.argsort(values, kind="stable")
+    found = values[order]
+    if not np.isfinite(found).all() or (np.diff(found) == 0).any():
+        raise InputError(f"{name} must hold distinct finite numbers to be drawn; give each value once")
+    return found, order
 
 
 def critical_line(ax: Axes, curve: Any, color: Any = "black", label: str | None = None) -> None:

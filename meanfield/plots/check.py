@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .canvas import spans_decades
+
 
 def check(result: Any, axes: Any = None) -> np.ndarray:
     """Draw q^l, 1 - c^l and the gradient factor of a `meanfield.check` against the layer; returns the three Axes.
@@ -52,7 +54,7 @@ def _panel(ax: Any, part: Any, log: bool) -> None:
     layers = np.arange(len(part.predicted))
     tested = np.asarray(part.tested, bool)
     drawable = np.isfinite(part.measured) & (np.asarray(part.measured) > 0)
-    if log or _spans_decades(part.predicted):
+    if log or spans_decades(part.predicted):
         ax.set_yscale("log")
     with np.errstate(all="ignore"):
         theory = np.where(np.isfinite(part.predicted) & (np.asarray(part.predicted) > 0), part.predicted, np.nan)
@@ -71,9 +73,3 @@ def _panel(ax: Any, part: Any, log: bool) -> None:
                     lw=1.0,
                     label=label,
                 )
-
-
-def _spans_decades(values: Any) -> bool:
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values) & (values > 0)]
-    return bool(values.size) and values.max() > 100 * values.min()

@@ -8,14 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..interface.quantities import symbol
-from .canvas import axes_or_new
+from .canvas import ascending, axes_or_new, is_geometric, log_axis
 
 
 def depth_scales(x: Any, result: Any, ax: Axes | None = None, xlabel: str = symbol("sigma_w")) -> Axes:
     """Draw xi_c, xi_q and |xi_grad|, in layers, against `x` (n,) on a log scale; returns the Axes.
 
     `result` is a `meanfield.fixed_point` over n values, with `xi_c`, `xi_q`, `xi_grad` each (n,). Where gradients
-    grow, xi_grad is negative: it is drawn dashed. Infinite and undefined values leave a gap.
+    grow, xi_grad is negative: it is drawn dashed. Infinite and undefined values leave a gap. x is drawn in
+    ascending order, on a log scale where it is spaced geometrically; InputError where values repeat.
 
     >>> from types import SimpleNamespace as Result
     >>> from matplotlib.figure import Figure
@@ -24,7 +25,8 @@ def depth_scales(x: Any, result: Any, ax: Axes | None = None, xlabel: str = symb
     'log'
     """
     ax = axes_or_new(ax)
-    x, grad = np.asarray(x, float), np.asarray(result.xi_grad, float)
+    x, order = ascending("x", x)
+    grad = np.asarray(result.xi_grad, float)
     curves = [
         (result.xi_c, "black", "-", symbol("xi_c")),
         (result.xi_q, "C0", "-", symbol("xi_q")),
@@ -35,7 +37,10 @@ def depth_scales(x: Any, result: Any, ax: Axes | None = None, xlabel: str = symb
         values = np.asarray(values, float)
         values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
         if np.isfinite(values).any():
-            ax.plot(x, values, style, color=color, label=label)
+            ax.plot(x, values[order], style, color=color, label=label)
     ax.set(xlabel=xlabel, ylabel="depth scale (layers)", yscale="log")
-    ax.legend()
+    if is_geometric(x):
+        log_axis(ax, "x")
+    if ax.lines:
+        ax.legend()
     return ax

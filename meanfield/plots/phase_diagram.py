@@ -1,4 +1,4 @@
-"""The phase diagram: log10 chi_1 over (sigma_w, sigma_b), the critical line over it."""
+"""The phase diagram: log10 chi_1, or another field, over (sigma_w, sigma_b), the critical line over it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import CenteredNorm
+from matplotlib.colors import LogNorm
 
 from ..theory.diagram_axes import Axis, axis
 from ..theory.phase_diagram import PhaseDiagram
-from .canvas import axes_or_new, cell_edges, has_fields, stable_line
-
-# Beyond a factor of 30 either way the colour saturates, since one extreme cell would wash out the rest.
-_WIDEST = 1.5
+from .canvas import ascending, axes_or_new, cell_edges, has_fields, is_geometric, log_axis, stable_line
+from .colours import Colours, colours
 
 
-def phase_diagram(result: Any, ax: Axes | None = None) -> Axes:
+def phase_diagram(
+    result: Any,
+    ax: Axes | None = None,
+    *,
+    field: str = "chi_1",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str | None = None,
+) -> Axes:
     """Draw a phase diagram on `ax` (None: a new figure) and return the Axes.
 
     `result` is what `meanfield.phase_diagram` returns, or has `sigma_w` (n,), `sigma_b` (m,), `chi_1` (m, n),
-    `activation` and a `critical_line`. Colour is log10(chi_1), centred at chi_1 = 1: red is chaotic, blue ordered. The
-    critical line of a fully connected network comes from its own parametrization, solid where it is stable in the
-    variance (chi_q < 1), dashed where it is not; of another block it is the contour of the cells. Cells without a
-    number (chi_1 is NaN) are hatched; chi_1 = 0 and inf take the end colours.
+    `activation` and a `critical_line`. Colour is log10(chi_1), centred at chi_1 = 1: red is chaotic, blue ordered; or
+    another `field`, such as "xi_c" (variances, distances and depth scales on a log scale). vmin, vmax: the ends of the
+    colour bar, on its scale, so that several panels share one. The critical line of a fully connected network comes
+    from its own parametrization, solid where it is stable in the variance (chi_q < 1), dashed where it is not; of
+    another block it is the contour of the cells. Cells without a number (NaN) are hatched; 0 and inf take the end
+    colours. Axes are drawn in ascending order, on a log scale where their values are spaced geometrically. InputError
+    for an unknown field, and for axes whose values repeat.
 
     >>> from types import SimpleNamespace as Result
     >>> from matplotlib.figure import Figure
@@ -33,28 +42,38 @@ def phase_diagram(result: Any, ax: Axes | None = None) -> Axes:
     '$\\\\sigma_w$'
     """
     has_fields("result", result, "chi_1", "activation", "critical_line")
+    drawn = colours(field, getattr(result, str(field), None), vmin, vmax)
     ax = axes_or_new(ax)
-    chi = np.asarray(result.chi_1, float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        colour = np.log10(chi)
-    finite = np.abs(colour[np.isfinite(colour)])
-    # A few extreme cells in a corner take the end colour, so that the rest is not washed out.
-    half = float(np.clip(np.percentile(finite, 98) if finite.size else 0.0, 0.05, _WIDEST))
     across, along = _axes_of(result)
-    x, y = cell_edges(across.values), cell_edges(along.values)
+    (x, columns), (y, rows) = ascending(across.leaf, across.values), ascending(along.leaf, along.values)
+    log = is_geometric(x), is_geometric(y)
+    edges = cell_edges(x, log[0]), cell_edges(y, log[1])
 
     # The hatch is the background of the Axes, visible through masked cells whatever the shape of their region.
     ax.patch.set(facecolor="0.93", hatch="///", edgecolor="0.6")
+    values = drawn.values[np.ix_(rows, columns)]
     # pcolormesh masks infinities as well as NaN, but chi_1 = 0 and chi_1 = inf are numbers with a phase.
-    shown = np.ma.masked_invalid(np.clip(colour, -400.0, 400.0))
-    mesh = ax.pcolormesh(x, y, shown, cmap="RdBu_r", norm=CenteredNorm(0.0, half), rasterized=True)
-    _colour_bar(ax, mesh, colour, half)
+    shown = np.ma.masked_array(np.nan_to_num(values, nan=0.0, posinf=1e300, neginf=-1e300), np.isnan(values))
+    mesh = ax.pcolormesh(*edges, _within(shown, drawn), cmap=drawn.cmap, norm=drawn.norm, rasterized=True)
+    _colour_bar(ax, mesh, shown, drawn)
+    ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]], xlabel=across.label, ylabel=along.label)
+    for name, is_log in zip("xy", log, strict=True):
+        if is_log:
+            log_axis(ax, name)
 
-    _critical_line(ax, result, across, along, shown)
-    ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel=across.label, ylabel=along.label)
-    ax.set_title(f"Phase diagram of {result.activation}" if result.activation else "Phase diagram")
-    _legend(ax, hatched=bool(np.isnan(chi).any()))
+    _critical_line(ax, result, across.leaf, (x, y), np.asarray(result.chi_1, float)[np.ix_(rows, columns)])
+    named = f"Phase diagram of {result.activation}" if result.activation else "Phase diagram"
+    ax.set_title(named if title is None else title)
+    _legend(ax, "no fixed point" if field == "chi_1" else "undefined", hatched=bool(np.isnan(values).any()))
     return ax
+
+
+def _within(shown: np.ma.MaskedArray, drawn: Colours) -> np.ma.MaskedArray:
+    """Values that are 0 on a log scale, or infinite, moved outside the ends."""
+    low, high = drawn.ends
+    if isinstance(drawn.norm, LogNorm):
+        return np.ma.clip(shown, low / 2, high * 2)
+    return np.ma.clip(shown, min(-400.0, 2 * low), max(400.0, 2 * high))
 
 
 def _axes_of(result: Any) -> tuple[Axis, Axis]:
@@ -64,33 +83,42 @@ def _axes_of(result: Any) -> tuple[Axis, Axis]:
     return axis("sigma_w", np.asarray(result.sigma_w)), axis("sigma_b", np.asarray(result.sigma_b))
 
 
-def _critical_line(ax: Axes, result: Any, across: Axis, along: Axis, shown: np.ma.MaskedArray) -> None:
-    """The line from its own parametrization if the result has one, else the contour of the cells `shown`."""
+def _critical_line(ax: Axes, result: Any, x_leaf: str, axes: tuple[np.ndarray, np.ndarray], chi: np.ndarray) -> None:
+    """The line from its own parametrization if the result has one, else the contour of the cells."""
     label = r"critical, $\chi_1 = 1$"
     if result.critical_line is not None:
         line = result.critical_line
-        turned = across.leaf.rpartition(".")[2] == "sigma_b"
+        turned = x_leaf.rpartition(".")[2] == "sigma_b"
         x, y = (line.sigma_b, line.sigma_w) if turned else (line.sigma_w, line.sigma_b)
         stable_line(ax, x, y, line.stable, label=label)
-    elif min(shown.shape) > 1 and shown.min() < 0 < shown.max():
-        ax.contour(across.values, along.values, shown, [0.0], colors="black", linewidths=1.8)
+        return
+    with np.errstate(divide="ignore", invalid="ignore"):
+        height = np.ma.masked_invalid(np.clip(np.log(chi), -400.0, 400.0))
+    if min(height.shape) > 1 and height.count() and height.min() < 0 < height.max():
+        ax.contour(*axes, height, [0.0], colors="black", linewidths=1.8)
         ax.plot([], [], color="black", lw=1.8, label=label)
 
 
-def _colour_bar(ax: Axes, mesh: Any, colour: np.ndarray, half: float) -> None:
-    low, high = bool((colour < -half).any()), bool((colour > half).any())
+def _colour_bar(ax: Axes, mesh: Any, shown: np.ma.MaskedArray, drawn: Colours) -> None:
+    low, high = bool((shown < drawn.ends[0]).any()), bool((shown > drawn.ends[1]).any())
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[low, high]
     bar = ax.figure.colorbar(mesh, ax=ax, extend=extend)
-    bar.set_label(r"$\log_{10}\,\chi_1$    (blue: ordered, red: chaotic)")
-    bar.ax.axhline(0.0, color="black", lw=1.2)
+    bar.set_label(drawn.label)
+    if drawn.cmap == "RdBu_r":
+        bar.ax.axhline(0.0, color="black", lw=1.2)
 
 
-def _legend(ax: Axes, hatched: bool) -> None:
+def _legend(ax: Axes, word: str, hatched: bool) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if hatched:
         from matplotlib.patches import Patch
 
         handles.append(Patch(facecolor="0.93", hatch="///", edgecolor="0.6"))
-        labels.append("no fixed point")
+        labels.append(word)
     if handles:
-        ax.legend(handles, labels, loc="upper left", framealpha=0.9, fontsize="small")
+        ax.legend(handles, labels, loc="best", framealpha=0.9, fontsize="small" if _is_wide(ax) else "xx-small")
+
+
+def _is_wide(ax: Axes) -> bool:
+    """Whether the Axes are at least 3 inches wide; in narrower panels a legend must not hide the line."""
+    return ax.get_window_extent().width >= 3 * ax.figure.dpi

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from ..errors import InputError
 from ..interface.arguments import one_of
 from ..interface.quantities import symbol
-from .canvas import axes_or_new, cell_edges
+from .canvas import ascending, axes_or_new, cell_edges, is_geometric, log_axis
 
 if TYPE_CHECKING:
     from ..training import Trainability
@@ -33,9 +33,17 @@ def trainability(
     one_of("of", of, ("train_accuracy", "test_accuracy"))
     ax = axes_or_new(ax, size=(6.4, 4.4))
     leaf, values = _only_leaf(result)
-    across, along = cell_edges(values), cell_edges(result.depths)
+    x, columns = ascending(leaf, values)
+    y, rows = ascending("depth", result.depths)
+    log = is_geometric(x), is_geometric(y)
+    # A network has no fewer than 0 layers, however far apart the depths are.
+    across, along = cell_edges(x, log[0]), np.maximum(cell_edges(y, log[1]), 0.0)
     ax.patch.set(facecolor="0.9", edgecolor="0.6", hatch="///")
-    mesh = ax.pcolormesh(across, along, _seed_mean(getattr(result, of)), cmap="viridis", vmin=0.0, vmax=1.0)
+    seen = _seed_mean(getattr(result, of))[np.ix_(rows, columns)]
+    mesh = ax.pcolormesh(across, along, seen, cmap="viridis", vmin=0.0, vmax=1.0)
+    for name, is_log in zip("xy", log, strict=True):
+        if is_log:
+            log_axis(ax, name)
     ax.set(xlim=(across[0], across[-1]), ylim=(along[0], along[-1]))
     _depth_scales(ax, result, multiples)
     _divergence(ax, result, values)

@@ -120,11 +120,19 @@ class PhaseDiagram(Result):
         drawn = "none" if line is None else f"{np.sum(np.isfinite(line.sigma_w))} points in the box"
         return [*axes, *self.point.rows(), ("critical_line", drawn), ("block", self.block)]
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw log10(chi_1) with the critical line; see `meanfield.plots.phase_diagram`."""
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        field: str = "chi_1",
+        vmin: float | None = None,
+        vmax: float | None = None,
+        title: str | None = None,
+    ) -> Axes:
+        """Draw log10(chi_1), or another field, with the critical line; see `meanfield.plots.phase_diagram`."""
         from ..plots import phase_diagram as draw
 
-        return draw(self, ax=ax)
+        return draw(self, ax=ax, field=field, vmin=vmin, vmax=vmax, title=title)
 
     def to_xarray(self) -> xarray.Dataset:
         """An xarray.Dataset over the leaves' names; statuses and phases as flags, the critical line beside the grid."""

@@ -11,6 +11,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from meanfield import plots
+from meanfield.errors import InputError
 from meanfield.plots.canvas import cell_edges
 
 
@@ -78,15 +79,18 @@ def test_a_line_that_is_one_point_is_a_dot():
 
 def test_several_lines_have_their_names():
     ax = plots.edge_of_chaos({"tanh": curve(), "erf": curve()}, Figure().subplots())
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["tanh", "erf"]
+    assert [text.get_text() for text in ax.texts] == ["tanh", "erf"] and ax.get_legend() is None
+    assert [text.get_color() for text in ax.texts] == [line.get_color() for line in ax.lines]
 
 
 def test_trajectory_takes_one_pair_or_many():
     layers = np.linspace(0.2, 1.0, 6)
     one = Result(q1=layers, q2=layers, c=layers)
-    assert len(plots.trajectory(one, Figure().subplots()).lines) == 2
+    ax = plots.trajectory(one, Figure().subplots())
+    assert [len(part.lines) for part in ax.figure.axes] == [1, 1]
     many = Result(q1=np.ones((6, 4)), q2=np.zeros((6, 4)), c=np.ones((6, 4)))
-    assert len(plots.trajectory(many, Figure().subplots()).lines) == 12
+    ax = plots.trajectory(many, Figure().subplots())
+    assert [(part.get_ylabel(), len(part.lines)) for part in ax.figure.axes] == [("variance", 8), ("correlation", 4)]
 
 
 def test_depth_scales_draws_growing_gradients_dashed():
@@ -113,5 +117,72 @@ def test_cell_edges_of_one_centre():
 def test_every_picture_is_drawn_in_a_test():
     tests = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
     assert "plots.phase_diagram(" in tests
-    drawn_by_their_results = {"schemes", "trainability"}
+    drawn_by_their_results = {"schemes"}
     assert [name for name in plots.__all__ if f"plots.{name}(" not in tests] == sorted(drawn_by_their_results)
+
+
+def test_axes_in_any_order_draw_one_picture():
+    chi = np.array([[0.5, 2.0, 1.0], [0.6, 3.0, 1.5]])
+    w, b = np.array([1.0, 3.0, 2.0]), np.array([0.4, 0.1])
+    mixed = Result(sigma_w=w, sigma_b=b, chi_1=chi, critical_line=curve(), activation="tanh")
+    mesh = mesh_of(plots.phase_diagram(mixed, Figure().subplots()))
+    np.testing.assert_allclose(mesh.get_array().reshape(2, 3), np.log10(chi[[1, 0]][:, [0, 2, 1]]))
+    np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], [0.5, 1.5, 2.5, 3.5])
+    line = plots.depth_scales([2.0, 1.0], Result(xi_c=[5.0, 7.0], xi_q=[1, 2], xi_grad=[1, 2]), Figure().subplots())
+    assert line.lines[0].get_ydata().tolist() == [7.0, 5.0]
+
+
+def test_values_that_repeat_are_refused():
+    same = Result(sigma_w=[1.0, 1.0], sigma_b=[0.0], chi_1=[[1.0, 2.0]], critical_line=curve(), activation="tanh")
+    with pytest.raises(InputError, match="sigma_w must hold distinct"):
+        plots.phase_diagram(same, Figure().subplots())
+    with pytest.raises(InputError, match="x must hold distinct"):
+        plots.depth_scales([1.0, 1.0], Result(xi_c=[1, 2], xi_q=[1, 2], xi_grad=[1, 2]), Figure().subplots())
+
+
+def test_geometric_axes_are_logarithmic():
+    w, b = np.geomspace(0.1, 10.0, 5), np.linspace(0.1, 1.0, 4)
+    spaced = Result(sigma_w=w, sigma_b=b, chi_1=np.ones((4, 5)), critical_line=curve(), activation="tanh")
+    ax = plots.phase_diagram(spaced, Figure().subplots())
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+    np.testing.assert_allclose(mesh_of(ax).get_coordinates()[0, :, 0], 10 ** np.arange(-1.25, 1.3, 0.5))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("field", ["chi_1", "xi_c", "c_star", "xi_grad"])
+def test_nothing_to_draw_is_no_warning(field):
+    empty = diagram(np.full((2, 3), np.nan))
+    for name in ("xi_c", "c_star", "xi_grad"):
+        setattr(empty, name, empty.chi_1)
+    plots.phase_diagram(empty, Figure().subplots(), field=field).figure.canvas.draw()
+    nothing = np.full(2, np.nan)
+    plots.depth_scales([1.0, 2.0], Result(xi_c=nothing, xi_q=nothing, xi_grad=nothing), Figure().subplots())
+
+
+def test_any_field_on_a_scale_of_ones_own():
+    shown = diagram([[0.5, 0.9], [1.1, 2.0]])
+    shown.xi_c = np.array([[1.0, 10.0], [np.inf, 100.0]])
+    ax = plots.phase_diagram(shown, Figure().subplots(), field="xi_c", vmin=2, vmax=50, title="mine")
+    assert mesh_of(ax).get_clim() == (2, 50) and ax.get_title() == "mine"
+    assert "layers" in ax.figure.axes[1].get_ylabel() and not np.ma.getmaskarray(mesh_of(ax).get_array()).any()
+    ax = plots.phase_diagram(shown, Figure().subplots(), vmin=-0.5, vmax=1)
+    assert mesh_of(ax).get_clim() == (-0.5, 1) and mesh_of(ax).norm(0.0) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [({"field": "chi"}, "give one of chi_1"), ({"field": 3}, "give one of chi_1"), ({"vmin": 1, "vmax": 0}, "vmax"),
+     ({"field": "xi_c", "vmin": 0}, "log scale"), ({"vmax": float("nan")}, "vmax=nan"), ({"vmax": "high"}, "vmax")],
+)  # fmt: skip
+def test_bad_arguments(given, words):
+    shown = diagram([[0.5, 0.9], [1.1, 2.0]])
+    shown.xi_c = shown.chi_1
+    with pytest.raises(InputError, match=words):
+        plots.phase_diagram(shown, Figure().subplots(), **given)
+
+
+def test_few_depths_do_not_reach_below_zero_layers():
+    sweep = Result(leaves={"sigma_w": (1.0, 2.0)}, sigma_b=0.1, name="tanh", width=9, steps=3)
+    run = Result(sweep=sweep, depths=np.array([2, 10]), train_accuracy=np.ones((2, 2, 1)), curve_x=np.array([1.0, 2.0]),
+                 curve_xi_c=np.ones(2), diverged=np.zeros((2, 2, 1), bool))  # fmt: skip
+    assert plots.trainability(run, Figure().subplots()).get_ylim() == (0, 14)
