@@ -15,6 +15,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -22,6 +23,7 @@ import meanfield as mf
 from meanfield.errors import InputError
 from meanfield.initializers import critical as critical_rule
 from meanfield.initializers import dks, fixup, gain, he, lecun, orthogonal, self_normalizing, tat, weight_standardized
+from meanfield.training.coordinate_check import coordinate_check
 
 HUGE = 10**400
 NOT_A_NUMBER = ("1.5", b"1.5", 1j, True, fractions.Fraction(1, 2), decimal.Decimal("0.5"), HUGE, {}, object())
@@ -110,6 +112,13 @@ def _model():
 
 
 X = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+
+LABELS = np.zeros(8, int)
+
+
+def _built_at(width, rngs):
+    return mf.networks.Network(TANH, depth=2, width=width, d_in=4, d_out=2, rngs=rngs)
+
 
 TABLE = {
     "activation": (mf.activation, "activation", PHI),
@@ -268,6 +277,45 @@ TABLE = {
     "referee": (lambda v: mf.referee(v, 1.0), "activation", PHI),
     "referee, q": (lambda v: mf.referee("tanh", v), "q", (*NOT_A_NUMBER, None, np.nan, -1.0, np.inf)),
     "referee, c": (lambda v: mf.referee("tanh", 1.0, v), "c", (*NOT_A_NUMBER, np.nan, 1.5)),
+    "plots.depth_scales, x": (lambda v: mf.plots.depth_scales(v, _diagram()), "x", (None, "a", 3, {}, [1j])),
+    "plots.depth_scales": (lambda v: mf.plots.depth_scales([1.0, 2.0], v), "result", (None, "a", 3, {})),
+    "plots.schemes": (mf.plots.schemes, "result", (None, "a", 3, {})),
+    "plots.trainability": (mf.plots.trainability, "result", (None, "a", 3, {})),
+    "plots.trajectory, ax": (lambda v: mf.trajectory(TANH, 2).plot(v), "ax", ("q1", 3, b"x", [1], {})),
+    "Network, kernel_init": (lambda v: _network(kernel_init=v), "kernel_init", (3, "he", b"x", {}, [])),
+    "Network, dtype": (lambda v: _network(dtype=v), "dtype", ("int8", 3, int, bool, "nonsense", object())),
+    "Network, rngs": (lambda v: mf.networks.Network(TANH, **NET, rngs=v), "rngs", (None, 3, "a", jax.random.key(0))),
+    "Network, x": (lambda v: _model()(v), "x", ("a", None, b"x", np.ones((3, 5)), 3, [1j], np.ones(0), {})),
+    "Network, memory": (lambda v: _network(width=v), "width", (10**12,)),
+    "networks.MLP": (lambda v: mf.networks.MLP(v, **NET, rngs=nnx.Rngs(0)), "block", BLOCK),
+    "preactivations": (lambda v: _model().preactivations(v), "x", ("a", None, np.ones((3, 5)), 3)),
+    "train, path": (lambda v: mf.train(mf.Sweep(depths=(2,), sigma_w=[1.0]), v), "path", (3, b"x", "a\0b", "/no/such/x.nc", "\ud800", ["x"])),
+    "train, resume": (lambda v: mf.train(mf.Sweep(depths=(2,), sigma_w=[1.0]), None, v), "resume", ("yes", 3, None, [])),
+    "sigma_w_at": (lecun.sigma_w_at, "shape", (3, "a", (3,), (-1, 2), (2.5, 3), (0, 3))),
+    "rule.block": (lecun.block, "activation", PHI),
+    "Orthogonal, rescaled": (lambda v: mf.initializers.Orthogonal(1.0, 0.0, v), "rescaled", ("yes", 3, None, [])),
+    "Fixup, slope": (lambda v: mf.initializers.Fixup(3, 2, v), "slope", (*NUMBER, np.inf)),
+    "SkipInit": (mf.initializers.SkipInit, "alpha", (*NUMBER, np.inf)),
+    "mup": (lambda v: mf.initializers.mup(v, {"a": np.ones((3, 3))}, {"a": np.ones((2, 2))}), "optimizer", (None, 3, "adam", b"x")),
+    "lsuv, x": (lambda v: mf.initializers.lsuv(nnx.Linear(4, 2, rngs=nnx.Rngs(0)), v), "x", ("a", 3, None, np.ones((3, 5)), [["a"]], np.full((3, 4), np.nan))),
+    "lsuv, call": (lambda v: mf.initializers.lsuv(nnx.Linear(4, 2, rngs=nnx.Rngs(0)), X, call=v), "call", (3, "a", b"x", [])),
+    "reinitialize, bias_init": (lambda v: mf.reinitialize(_model(), he(), bias_init=v), "bias_init", (3, "a", b"x", [])),
+    "recommend, depth_wanted": (lambda v: mf.recommend("tanh", 5, depth_wanted=v), "depth_wanted", WHOLE),
+    "compare_init, seeds": (lambda v: mf.compare_init("tanh", 3, seeds=v), "seeds", (*WHOLE, 10**12)),
+    "compare_init, key": (lambda v: mf.compare_init("tanh", 3, key=v), "key", KEY),
+    "compare_init, measured": (lambda v: mf.compare_init("tanh", 3, measured=v), "measured", ("no", 3, None, [])),
+    "trajectory, c_within": (lambda v: mf.trajectory(mf.Residual(mf.Attention(4)), 3, c_within=v), "c_within", (*NOT_A_NUMBER, None, np.nan, 2.0)),
+    "extrinsic_curvature, start": (lambda v: mf.extrinsic_curvature(TANH, 3, v), "start", ("a", b"x", 1j, {}, True, np.nan, (1.0,), (1.0, 2.0, 3.0))),
+    "coordinate_check, widths": (lambda v: coordinate_check(_built_at, v, X, LABELS, optimizer=optax.sgd), "widths", ("a", 3, [], [0], [2.5], None, [8], [HUGE], b"x")),
+    "coordinate_check, x": (lambda v: coordinate_check(_built_at, [8, 16], v, LABELS, optimizer=optax.sgd), "x", ("a", None, 3, np.ones(3), {})),
+    "coordinate_check, y": (lambda v: coordinate_check(_built_at, [8, 16], X, v, optimizer=optax.sgd), "y", ("a", None, 3, np.zeros(3, int), [0.5] * 8, {})),
+    "huge trajectory": (lambda v: mf.trajectory(TANH, v), "depth", (10**9,)),
+    "huge Repeat": (lambda v: mf.fixed_point(mf.Repeat(mf.Activate("tanh"), v)), "depth", (10**9,)),
+    "huge Conv": (lambda v: mf.Conv("uniform", size=v), "size", (10**12,)),
+    "huge mode_decay": (lambda v: mf.mode_decay(mf.Activate("tanh") >> mf.Conv("uniform", 1.5, 0.1), v), "positions", (10**12, (10**4, 10**4))),
+    "huge check": (lambda v: mf.check(TANH, depth=2, width=16, seeds=v), "seeds", (10**12,)),
+    "huge pairs": (lambda v: mf.check(TANH, depth=2, width=16, pairs=v), "pairs", (10**12,)),
+    "Sweep.block_at": (lambda v: mf.Sweep(depths=(2,)).block_at(v), "", ("a", None, (1.0, 2.0, 3.0), ("a",), ())),
     "plots.phase_diagram": (mf.plots.phase_diagram, "result", (None, 3, "x", {}, [])),
     "plots.trajectory": (mf.plots.trajectory, "result", (None, 3, "x", {}, [])),
     "plots.edge_of_chaos": (mf.plots.edge_of_chaos, "curves", (None, 3, "x", [3])),

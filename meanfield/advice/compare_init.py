@@ -16,7 +16,7 @@ from ..gaussian.activation import Activation
 from ..gaussian.named import activation
 from ..initializers import Rule, Scaled, gain, glorot, he, heuristic, lecun
 from ..initializers.named import orthogonal
-from ..interface.arguments import sigma, whole
+from ..interface.arguments import MOST_LAYERS, sigma, switch, whole
 from ..interface.result import Result
 from ..interface.settings import in_own_settings
 from ..measurement.check import is_mlp
@@ -146,7 +146,9 @@ def compare_init(
     >>> found.verdict, f"{np.log2(found.q_end).round(6).tolist()}"
     (('trains', 'gradients vanish'), '[1.0, -30.0]')
     """
-    depth, width, seeds = (whole(n, v) for n, v in (("depth", depth), ("width", width), ("seeds", seeds)))
+    depth, width = whole("depth", depth, below=MOST_LAYERS), whole("width", width, below=MOST_LAYERS)
+    seeds, key = whole("seeds", seeds, below=MOST_LAYERS), whole("key", key, least=0)
+    switch("measured", measured)
     phi = phi if isinstance(phi, Block) else activation(phi)
     rules = schemes(_activation_of(phi), depth) if rules is None else _checked(rules)
     sigma_w, sigma_b = (np.array([float(getattr(rule, n)) for rule in rules.values()]) for n in ("sigma_w", "sigma_b"))

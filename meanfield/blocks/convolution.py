@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from ..errors import InputError
-from ..interface.arguments import one_of, real_array, sigma, whole
+from ..interface.arguments import MOST_LAYERS, one_of, real_array, sigma, whole
 from ..interface.numbers import Numbers, Scalar
 from .block import Block, biased
 from .kernel import Kernel, root
@@ -55,7 +55,7 @@ def Conv(
     sigma("sigma_b", sigma_b)
     if isinstance(profile, str):
         one_of("profile", profile, ("delta", "uniform"))
-        weights = np.ones(whole("size", size)) if profile == "uniform" else np.eye(size)[size // 2]
+        weights = np.ones(whole("size", size, below=MOST_LAYERS)) if profile == "uniform" else np.eye(size)[size // 2]
     else:
         weights = real_array("profile", profile, 'give "delta", "uniform" or an array of weights')
         if weights.ndim == 0 or not np.all(np.isfinite(weights)) or np.any(weights < 0) or not weights.sum() > 0:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..interface.arguments import one_of
 
 OPTIMIZERS = ("adam", "sgd")
@@ -89,6 +89,8 @@ def mup(optimizer: Any, params: Any, base: Any, kind: str = "adam") -> Any:
     import optax
 
     one_of("kind", kind, OPTIMIZERS)
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise InputError(f"{shown('optimizer', optimizer)} must be an optax.GradientTransformation")
     factors = _map(lambda p, b: _rate(kind, *_role(p, b)), params, base)
 
     def scale(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..errors import InputError
+from ..interface.arguments import switch
 from ..interface.numbers import Scalar
 from .rule import Rule, canonicalize_sigmas, fans
 
@@ -36,6 +37,7 @@ class Orthogonal(Rule):
 
     def __post_init__(self) -> None:
         canonicalize_sigmas(self, "sigma_w", "sigma_b")
+        switch("rescaled", self.rescaled)
 
     def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
         """A kernel of `shape`, by `jax.nn.initializers.orthogonal`."""
@@ -71,6 +73,7 @@ class DeltaOrthogonal(Rule):
 
     def __post_init__(self) -> None:
         canonicalize_sigmas(self, "sigma_w", "sigma_b")
+        switch("rescaled", self.rescaled)
 
     def kernel(self, key: Array, shape: tuple[int, ...], dtype: Any, out_sharding: Any) -> Array:
         """A kernel of `shape`; the centre of an even window is (k - 1) // 2, as in JAX."""

@@ -85,7 +85,8 @@ class Rule:
         """
         if shape is None:
             return self.sigma_w
-        if len(shape) < 2:
+        shape = shape_of("shape", shape)
+        if len(shape) < 2 or 0 in shape:
             raise InputError(f"shape={tuple(shape)} is not the shape of a kernel; give (*window, c_in, c_out)")
         return self.sigma_w * self.gain(tuple(shape))
 

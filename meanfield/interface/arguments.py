@@ -23,7 +23,7 @@ from .settings import own_settings
 T = TypeVar("T")
 
 MOST_LAYERS = 2**20
-"""What takes a step for each layer has fewer."""
+"""What takes a step for each layer, seed or position has fewer."""
 
 
 def whole(name: str, value: Any, least: int = 1, below: int = 2**63) -> int:
@@ -206,6 +206,17 @@ def function(name: str, value: T, remedy: str) -> T:
     if not callable(value):
         raise InputError(f"{shown(name, value)} cannot be called; {remedy}")
     return value
+
+
+def switch(name: str, value: Any) -> bool:
+    """A truth value, and nothing that Python would take for one.
+
+    >>> switch("resume", True)
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{shown(name, value)} must be True or False")
+    return bool(value)
 
 
 def shape_of(name: str, value: Any) -> tuple[int, ...]:

@@ -132,7 +132,7 @@ def check(
     >>> mf.check(residual, depth=5, width=100, seeds=5).verdict
     'agrees'
     """
-    if whole("seeds", seeds) < 2:
+    if whole("seeds", seeds, below=MOST_LAYERS) < 2:
         raise InputError("seeds=1 leaves no standard error; give at least 2, and 10 for a sharp verdict")
     probability("alpha", alpha)
     inputs = input_pairs(x, pairs)

@@ -12,7 +12,7 @@ from flax import nnx
 from jax import Array
 
 from ..errors import InputError
-from ..interface.arguments import random_key, whole
+from ..interface.arguments import MOST_LAYERS, random_key, whole
 from ..interface.progress import bar
 from ..interface.settings import in_own_settings
 from .inputs import arranged, input_pairs
@@ -71,7 +71,7 @@ def measure(
     (Measurement(of 2 networks with depth 5, 4 pairs of inputs), (2, 6, 4))
     """
     inputs = input_pairs(x, pairs)
-    seeds, root = whole("seeds", seeds), random_key("key", key)
+    seeds, root = whole("seeds", seeds, below=MOST_LAYERS), random_key("key", key)
     if isinstance(model, nnx.Module):
         seeds, build = 1, lambda rngs: model
     elif callable(model):

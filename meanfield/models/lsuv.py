@@ -13,8 +13,9 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from ..errors import InputError
-from ..interface.arguments import positive, whole
+from ..errors import InputError, shown
+from ..interface.arguments import function, positive, whole
+from ..interface.callables import first_line
 from ..interface.result import Result
 from ..interface.settings import in_own_settings
 from .reader import Layer, linen_layers, linen_outputs, nnx_layers, recorded
@@ -80,16 +81,31 @@ def lsuv(
     """
     positive("tolerance", tolerance)
     whole("attempts", attempts)
-    call = (lambda model, x: model(x)) if call is None else call
+    call = (lambda model, x: model(x)) if call is None else function("call", call, "give lambda model, x: ...")
+    _demand_batch(x)
     if isinstance(model, nnx.Module):
         opened: Any = _OpenedNNX(model, call)
     elif isinstance(model, nn.Module) and variables is not None:
         opened = _OpenedLinen(model, variables, call)
     else:
         raise InputError("model must be an nnx.Module, or a Linen module together with its variables")
-    names = _order(opened, x)
+    try:
+        names = _order(opened, x)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's model raises becomes one line
+        raise InputError(f"x: the model cannot be called on it ({first_line(error)}); give a batch it takes") from None
     found = _scales(jax.jit(lambda scales, x: opened.variances(names, scales, x)), x, names, tolerance, attempts)
     return opened.scaled(dict(zip(names, found.scale, strict=True))), found
+
+
+def _demand_batch(x: Any) -> None:
+    """InputError unless x is an array, or a pytree of them; floats must be finite."""
+    for leaf in jax.tree.leaves(x) or [x]:
+        if not hasattr(leaf, "dtype"):
+            raise InputError(f"{shown('x', leaf)} is no batch of inputs; give an array")
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and not bool(jnp.all(jnp.isfinite(leaf))):
+            raise InputError("x has values that are not finite; give inputs that are")
 
 
 class _OpenedNNX:

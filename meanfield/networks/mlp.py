@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..blocks.block import Block, mlp_parts
+from ..blocks.block import Block, check_block, mlp_parts
 from ..gaussian.activation import Activation
 from ..interface.arguments import whole
 from .network import Network
@@ -34,6 +34,7 @@ class MLP(Network):
     """
 
     def __init__(self, block: Block, *, depth: int, **options: Any):
+        check_block(block)
         mlp_parts(block)
         super().__init__(block, depth=whole("depth", depth), **options)
 

@@ -9,13 +9,14 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
 from ..blocks.block import Block, check_block
-from ..errors import InputError
-from ..interface.arguments import MOST_LAYERS, whole
+from ..errors import InputError, shown
+from ..interface.arguments import MOST_LAYERS, float_dtype, function, instance_of, random_key, whole
 from ..interface.settings import in_own_settings
 from .finite import first_layer, positions, read_out, realize
 from .layer import Layer
@@ -23,6 +24,7 @@ from .layer import Layer
 __all__ = ["Network", "parameter_count"]
 
 Initializer = Callable[..., Array]
+MOST_PARAMETERS = 2**33
 _PARTS = ("first_", "", "last_")
 
 
@@ -74,9 +76,14 @@ class Network(nnx.Module):
                 whole(name, size)
         # A block is a pytree: its leaves may be traced.
         self.block = nnx.data(block)
+        instance_of("rngs", rngs, (nnx.Rngs,))
+        if kernel_init is not None:
+            function("kernel_init", kernel_init, "give a rule (key, shape, dtype), like mf.initializers.he")
+        float_dtype("dtype", dtype)
         self.depth, self.width, self.d_in, self.d_out = int(depth), int(width), int(d_in), d_out
         self.deterministic = False
         first, body, last = _declared(block, width, d_in, d_out, kernel_init, dtype)
+        _demand_memory(first, body, last, depth, width)
         self.stacked = tuple(body.declared)
         stacks = {name: declared.times(depth) for name, declared in body.declared.items()}
         self._stack_axes = tuple((name, declared.stacked) for name, declared in stacks.items())
@@ -132,6 +139,8 @@ class Network(nnx.Module):
         return realize(self.block, h, self._layer(values, noise)).astype(h.dtype)
 
     def _first(self, x: Array) -> Array:
+        if not (hasattr(x, "shape") and hasattr(x, "dtype")) or np.ndim(x) < 1 or np.shape(x)[-1] != self.d_in:
+            raise InputError(f"{shown('x', x)} must be an array (..., {self.d_in}), as d_in={self.d_in} says")
         return realize(first_layer(self.block), x, replace(self._layer(self._values(0), None), prefix="first_"))
 
     def _last(self, h: Array, d_out: int, noise: Array | None) -> Array:
@@ -151,7 +160,7 @@ class Network(nnx.Module):
         """A key for every layer and the readout, (depth + 1,); None without noise."""
         if self.noise is None or self.deterministic:
             return None
-        return jax.random.split(self.noise() if key is None else key, self.depth + 1)
+        return jax.random.split(self.noise() if key is None else random_key("key", key), self.depth + 1)
 
 
 def _declared(
@@ -176,7 +185,16 @@ def parameter_count(block: Block, *, depth: int, width: int, d_in: int, d_out: i
     >>> parameter_count(mf.MLP("tanh", 1.0), depth=4, width=32, d_in=64, d_out=10)
     6634
     """
-    first, body, last = _declared(block, width, d_in, d_out, None, jnp.float32)
+    return _count(*_declared(block, width, d_in, d_out, None, jnp.float32), depth)
+
+
+def _demand_memory(first: Layer, body: Layer, last: Layer, depth: int, width: int) -> None:
+    count = _count(first, body, last, depth)
+    if count > MOST_PARAMETERS:
+        raise InputError(f"{shown('width', width)} makes {count:.2g} parameters; give sizes of at most 2^33 together")
+
+
+def _count(first: Layer, body: Layer, last: Layer, depth: int) -> int:
     ends = [*first.declared.values(), *last.declared.values()]
     return sum(math.prod(d.shape) for d in ends) + depth * sum(math.prod(d.shape) for d in body.declared.values())
 

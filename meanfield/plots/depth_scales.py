@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..errors import InputError
+from ..interface.arguments import real_array
 from ..interface.quantities import symbol
-from .canvas import ascending, axes_or_new, is_geometric, log_axis
+from .canvas import ascending, axes_or_new, has_fields, is_geometric, log_axis
 
 
 def depth_scales(x: Any, result: Any, ax: Axes | None = None, xlabel: str = symbol("sigma_w")) -> Axes:
@@ -24,9 +26,14 @@ def depth_scales(x: Any, result: Any, ax: Axes | None = None, xlabel: str = symb
     >>> depth_scales([1.0, 1.5], result, Figure().subplots()).get_yscale()
     'log'
     """
-    ax = axes_or_new(ax)
+    has_fields("result", result, "xi_c", "xi_q", "xi_grad")
+    x, grad = real_array("x", x, "give one for each point of the result"), np.asarray(result.xi_grad, float)
+    if x.shape != grad.shape:
+        raise InputError(
+            f"x has shape {x.shape}, the result {grad.shape}; give one number for each point of the result"
+        )
     x, order = ascending("x", x)
-    grad = np.asarray(result.xi_grad, float)
+    ax = axes_or_new(ax)
     curves = [
         (result.xi_c, "black", "-", symbol("xi_c")),
         (result.xi_q, "C0", "-", symbol("xi_q")),

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..interface.quantities import symbol
-from .canvas import axes_or_new
+from .canvas import axes_or_new, has_fields
 
 _MARKS = "osD^vP*Xphd<>"
 _COLOURS = {"trains": "#1a9850", "inputs merge": "#fdae61"}
@@ -28,6 +28,7 @@ def schemes(result: Any, ax: Axes | None = None) -> Axes:
     >>> len(schemes(result, Figure().subplots()).collections)
     2
     """
+    has_fields("result", result, "activation", "schemes", "sigma_w", "sigma_b", "verdict")
     ax = axes_or_new(ax)
     for i, (point, (names, word)) in enumerate(_grouped(result).items()):
         colour = _COLOURS.get(word, "#d73027")

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from ..errors import InputError
 from ..interface.arguments import one_of
 from ..interface.quantities import symbol
-from .canvas import ascending, axes_or_new, cell_edges, is_geometric, log_axis
+from .canvas import ascending, axes_or_new, cell_edges, has_fields, is_geometric, log_axis
 
 if TYPE_CHECKING:
     from ..training import Trainability
@@ -31,6 +31,7 @@ def trainability(
     `ax`, or into a new figure; returns the Axes.
     """
     one_of("of", of, ("train_accuracy", "test_accuracy"))
+    has_fields("result", result, "sweep", of)
     ax = axes_or_new(ax, size=(6.4, 4.4))
     leaf, values = _only_leaf(result)
     x, columns = ascending(leaf, values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from jax import Array
 from ..blocks.block import Block, check_block, repeated
 from ..blocks.kernel import Kernel
 from ..errors import InputError
-from ..interface.arguments import whole
+from ..interface.arguments import MOST_LAYERS, whole
 from ..interface.precision import host_float64
 from ..interface.settings import in_own_settings
 from .fixed_point import fixed_point
@@ -35,7 +36,9 @@ def mode_decay(block: Block, positions: int | tuple[int, ...], q0: float = 1.0) 
     """
     check_block(block)
     lengths = positions if isinstance(positions, (tuple, list)) else (positions,)
-    shape = tuple(whole("positions", n) for n in lengths)
+    shape = tuple(whole("positions", n, below=MOST_LAYERS) for n in lengths)
+    if math.prod(shape) >= MOST_LAYERS:
+        raise InputError(f"positions={shape} are {math.prod(shape)}; give fewer than {MOST_LAYERS}")
     if not shape:
         raise InputError("positions=() is empty; give at least one length")
     point = fixed_point(block, q0)

@@ -12,8 +12,8 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from ..errors import InputError
-from ..interface.arguments import whole
+from ..errors import InputError, shown
+from ..interface.arguments import MOST_LAYERS, instance_of, real_array, whole
 from ..interface.result import Result
 from ..interface.settings import in_own_settings
 from ..models.reader import nnx_layers, recorded
@@ -75,11 +75,14 @@ def coordinate_check(
     >>> found.layers, found.moved.shape
     (('layers/0', 'layers/1', 'layers/2'), (2, 2, 3))
     """  # noqa: E501
-    sizes = np.sort([whole("widths", int(width)) for width in widths])
+    instance_of("widths", widths, (Sequence, np.ndarray))
+    sizes = np.sort([whole("widths", width, below=MOST_LAYERS) for width in widths])
     if len(sizes) < 2:
         raise InputError("widths must hold at least two, so that there is a slope")
-    steps, seeds = whole("steps", steps), whole("seeds", seeds)
-    x, y = jnp.asarray(x), jnp.asarray(y)
+    steps, seeds = whole("steps", steps), whole("seeds", seeds, below=MOST_LAYERS)
+    x, y = jnp.asarray(real_array("x", x, "give an array (n, ...)")), np.asarray(y)
+    if x.ndim < 2 or y.shape != x.shape[:1] or y.dtype.kind not in "ui":
+        raise InputError(f"{shown('y', y)} must be an integer label for each input; x has shape {x.shape}")
     rules = optimizer, transform
     runs = [[_run(build, int(w), int(sizes[0]), s, x, y, rules, steps) for s in range(seeds)] for w in sizes]
     layers = runs[0][0][0]

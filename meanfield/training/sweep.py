@@ -17,10 +17,10 @@ from ..blocks.leaves import from_json as block_from_json
 from ..blocks.leaves import to_json as block_to_json
 from ..blocks.leaves import with_leaf
 from ..data import NAMES, Dataset, load
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..gaussian.activation import Activation
 from ..gaussian.named import activation
-from ..interface.arguments import instance_of, one_of, positive, sigma, whole
+from ..interface.arguments import instance_of, one_of, positive, real_array, sigma, whole
 from ..interface.paths import a_path
 from ..interface.ranges import sigma_values, whole_values
 from .axes import check_leaves, check_trainable, read_axes
@@ -145,8 +145,12 @@ class Sweep:
         >>> Sweep("tanh", axes={"sigma_b": [0.1, 0.2]}).block_at((1.5, 0.2)).blocks[1]
         Dense(sigma_w=1.5, sigma_b=0.2)
         """
-        block = self.block
-        for path, value in zip(self.leaves, values, strict=True):
+        block, found = self.block, np.ravel(real_array("values", values, "give one for each leaf"))
+        if len(found) != len(self.leaves):
+            raise InputError(
+                f"{shown('values', values)} are {len(found)}; give one for each of {', '.join(self.leaves)}"
+            )
+        for path, value in zip(self.leaves, found.tolist(), strict=True):
             block = with_leaf(block, path, value)
         return block
 

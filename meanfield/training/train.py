@@ -13,7 +13,7 @@ import numpy as np
 
 from ..data import Dataset
 from ..errors import InputError
-from ..interface.arguments import instance_of
+from ..interface.arguments import instance_of, switch
 from ..interface.devices import over_devices
 from ..interface.paths import NETCDF, path_to_write
 from ..interface.progress import bar
@@ -54,7 +54,7 @@ def train(
     """
     instance_of("sweep", sweep, (Sweep,))
     data = sweep.dataset()
-    path = _checked(path, resume)
+    path = _checked(path, switch("resume", resume))
     if path is None:
         return _trained(sweep, data, None, _empty(sweep), progress)
     with sole_writer("path", path):

@@ -83,6 +83,7 @@ REFUSED = [
         "gamma=[1.0] must be a number; give a finite number, or an array where it is mapped over",
     ),
     (args.function, ("where", 3, "give a function"), {}, "where=3 cannot be called; give a function"),
+    (args.switch, ("resume", "yes"), {}, "resume='yes' must be True or False"),
     (args.shape_of, ("shape", 3), {}, "shape=3 must be a tuple of integers, like (3, 4)"),
     (args.shape_of, ("shape", (-1, 3)), {}, "shape=-1 must be an integer >= 0"),
     (args.float_dtype, ("dtype", "int8"), {}, "dtype='int8' must be a floating-point dtype, like jnp.float32"),
@@ -113,6 +114,7 @@ ACCEPTED = [
     (args.finite_number, ("gamma", -1.5)),
     (args.finite_number, ("gamma", np.ones(2), False)),
     (args.shape_of, ("shape", (3, 0))),
+    (args.switch, ("resume", False)),
     (args.float_dtype, ("dtype", jnp.bfloat16)),
 ]
 
