@@ -75,6 +75,17 @@ def with_leaf(block: Block, path: Path, value: Any) -> Block:
     return changed
 
 
+def leaves_at(block: Block, path: Path) -> list[str]:
+    """The full paths of the leaves that a path or getter matches; InputError if there is none.
+
+    >>> import meanfield as mf
+    >>> leaves_at(mf.MLP("tanh", sigma_w=1.5), "sigma_w")
+    ['blocks.1.sigma_w']
+    """
+    known = leaf_paths(block)
+    return [known[i] for i in _chosen(block, path)]
+
+
 def path_name(path: Path) -> str:
     """The label of a path in figures and messages."""
     return path if isinstance(path, str) else getattr(path, "__name__", "leaf").strip("<>")

@@ -175,15 +175,18 @@ def _reached(q0: Array, converged: _Settled, roots: Array, scan: _Scan) -> tuple
     best = jnp.argmin(jnp.where(jnp.isnan(distance), jnp.inf, distance))
     exists = jnp.any(candidate)
     invariant = jnp.all(scan.signs == 0)
+    # A map that gives no number keeps no q.
+    nothing = invariant & jnp.isnan(converged.image)
     resting = (scan.at_zero == 0) & ((excess <= 0) | (q < 1e-26))
     stuck = jnp.abs(excess) <= 4 * eps * q
     grows = ~jnp.isfinite(excess) | (excess > 0)
     status = jnp.where(exists, _CONVERGED, jnp.where(grows, _DIVERGES, jnp.where(resting | stuck, _ZERO, _DIVERGES)))
     status = jnp.where(q == 0, _ZERO, status)
     status = jnp.where(invariant & (q0 > 0), _INVARIANT, status)
+    status = jnp.where(nothing, Status.NOT_CONVERGED.code, status)
     q_star = jnp.select(
-        [status == _CONVERGED, status == _ZERO, status == _INVARIANT],
-        [roots[best], jnp.zeros_like(q0), q0],
+        [status == _CONVERGED, status == _ZERO, status == _INVARIANT, nothing],
+        [roots[best], jnp.zeros_like(q0), q0, jnp.nan],
         jnp.inf,
     )
     return q_star, status

@@ -40,10 +40,10 @@ def solve_block_grid(block: Block, paths: Paths, values: tuple[np.ndarray, np.nd
 
 def _solved(block: Block, paths: Paths, every: list[np.ndarray], q0: float) -> FixedPoint:
     def in_pieces(compute: Callable[..., Any], *more: Any) -> Any:
-        """compute of every point, and of `more`, in chunks of one size, so that one program serves every grid."""
+        """compute of every point, and of `more`, in chunks of one size: one program serves every larger grid."""
         pieces = []
         for start in range(0, every[0].size, _PIECE):
-            rows = np.minimum(np.arange(start, start + _PIECE), every[0].size - 1)
+            rows = np.minimum(np.arange(start, start + min(_PIECE, every[0].size)), every[0].size - 1)
             piece = jax.tree.map(lambda a, rows=rows: a[rows], (*every, *more))
             pieces.append(compute(block, *piece, paths=paths))
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: every[0].size], *pieces)

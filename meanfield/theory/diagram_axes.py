@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..blocks.activations import activations_of
 from ..blocks.block import Activate, Block, Dense, Serial
-from ..blocks.leaves import Path, leaf, leaf_paths, path_name, with_leaf
+from ..blocks.leaves import Path, leaf, leaf_paths, leaves_at, path_name, with_leaf
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..interface.quantities import symbol
@@ -81,9 +81,16 @@ def wanted_axes(
         places[own] = places[own] or _default(block, "xy"[own], name, places[1 - own])
     first, second = places
     assert first is not None and second is not None
-    if path_name(first.path) == path_name(second.path):
-        raise InputError(f"x and y are both {path_name(first.path)!r}; give two different leaves")
+    _check_apart(block, first.path, second.path)
     return first, second
+
+
+def _check_apart(block: Block, first: Path, second: Path) -> None:
+    """InputError if two axes set the same leaf, under whatever names: one would be lost."""
+    both = sorted({*leaves_at(block, first)} & {*leaves_at(block, second)})
+    if both:
+        named = " and ".join(dict.fromkeys(map(repr, map(path_name, (first, second)))))
+        raise InputError(f"x and y, {named}, both set {both[0]!r}; give two different leaves")
 
 
 def _given(name: str, pair: Any) -> Wanted | None:

@@ -26,7 +26,7 @@ def test_sigmas_fill_what_x_and_y_leave():
     assert paths(TANH, sigma_b=VALUES) == ["sigma_w", "sigma_b"]
     with pytest.raises(mf.InputError, match="sigma_b is a third axis"):
         paths(TANH, x=("sigma_w", VALUES), y=("sigma_b", VALUES), sigma_b=VALUES)
-    with pytest.raises(mf.InputError, match="both 'sigma_w'"):
+    with pytest.raises(mf.InputError, match="'sigma_w', both set 'blocks.1.sigma_w'"):
         paths(TANH, x=("sigma_w", VALUES), y=("sigma_w", VALUES))
 
 
@@ -50,7 +50,18 @@ def test_the_fast_grid_is_chosen_by_what_the_block_is():
     assert places(mf.MLP("elu", 1.0), "alpha", "sigma_w") is None
     assert places(TANH >> mf.Dropout(0.1), "sigma_w", "sigma_b") is None
     assert places(TANH >> TANH, "sigma_w", "sigma_b") is None
-    assert places(TANH, lambda b: (b.blocks[1].sigma_w, b.blocks[1].sigma_b), "sigma_b") is None
+
+
+def test_one_leaf_under_two_names_is_no_diagram():
+    for x, y in (
+        ("sigma_w", "blocks.1.sigma_w"),
+        ("blocks.1.sigma_b", lambda b: b.blocks[1].sigma_b),
+        (lambda b: (b.blocks[1].sigma_w, b.blocks[1].sigma_b), "sigma_b"),
+    ):
+        with pytest.raises(mf.InputError, match="x and y.*both set 'blocks.1.sigma_"):
+            mf.phase_diagram(TANH, x=(x, VALUES), y=(y, VALUES))
+    with pytest.raises(mf.InputError, match="both set 'blocks.3.sigma_w'"):
+        mf.phase_diagram(TANH >> TANH, x=("sigma_w", VALUES), y=("blocks.3.sigma_w", VALUES))
 
 
 def test_defaults_are_finer_where_points_are_cheap():

@@ -354,3 +354,8 @@ def test_noise_that_leaves_a_gaussian_is_not_refused():
     added = mf.Dense(1.5) >> mf.Noise(additive=0.3) >> mf.Activate("tanh")
     assert mf.variance_map(added, 1.0) == pytest.approx(mf.variance_map(mf.Dense(1.5, 0.3) >> mf.Activate("tanh"), 1.0))
     assert mf.fixed_point(mf.Activate("tanh") >> mf.Dropout(0.5) >> mf.Dense(1.5)).status == "converged"
+
+
+def test_a_map_without_a_number_is_not_scale_invariant():
+    point = mf.fixed_point(mf.LayerNorm(1e200) >> mf.MLP("tanh", 1.5, 0.3))
+    assert str(point.status) == "not_converged" and str(point.phase) == "undefined" and np.isnan(point.q_star)
