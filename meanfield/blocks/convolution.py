@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..interface.arguments import MOST_LAYERS, one_of, real_array, sigma, whole
 from ..interface.numbers import Numbers, Scalar
+from ..interface.precision import is_traced
 from .block import Block, biased
 from .kernel import Kernel, root
 
@@ -33,6 +34,11 @@ class Convolution(Block):
     sigma_w: Scalar = 1.0
     sigma_b: Scalar = 0.0
     independent_weights: ClassVar[bool] = True
+
+    def check(self) -> None:
+        super().check()
+        if not is_traced(self.profile):
+            _weights(self.profile)
 
     def __call__(self, kernel: Kernel) -> Kernel:
         if jnp.ndim(kernel.q1):
@@ -57,10 +63,15 @@ def Conv(
         one_of("profile", profile, ("delta", "uniform"))
         weights = np.ones(whole("size", size, below=MOST_LAYERS)) if profile == "uniform" else np.eye(size)[size // 2]
     else:
-        weights = real_array("profile", profile, 'give "delta", "uniform" or an array of weights')
-        if weights.ndim == 0 or not np.all(np.isfinite(weights)) or np.any(weights < 0) or not weights.sum() > 0:
-            raise InputError(f"profile={profile!r} must hold weights >= 0, not all 0")
+        weights = _weights(profile)
     return Convolution(weights / weights.sum(), sigma_w, sigma_b)
+
+
+def _weights(profile: Any) -> np.ndarray:
+    weights = real_array("profile", profile, 'give "delta", "uniform" or an array of weights')
+    if weights.ndim == 0 or not np.all(np.isfinite(weights)) or np.any(weights < 0) or not weights.sum() > 0:
+        raise InputError(f"{shown('profile', profile)} must hold weights >= 0, not all 0")
+    return weights
 
 
 def _averaged(kernel: Kernel, profile: Array) -> Kernel:

@@ -64,11 +64,11 @@ def _selu(x: Array) -> Array:
 
 
 def _gelu(x: Array) -> Array:
-    return x * jax.scipy.special.erfc(-x / np.sqrt(2.0)) / 2
+    return x * jax.scipy.special.erfc(-x / float(np.sqrt(2.0))) / 2
 
 
 def _gelu_tanh(x: Array) -> Array:
-    return x * (1 + jnp.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
+    return x * (1 + jnp.tanh(float(np.sqrt(2 / np.pi)) * (x + 0.044715 * x**3))) / 2
 
 
 def _silu(x: Array) -> Array:

@@ -276,8 +276,11 @@ def stand_ins(fn: Callable, label: str, params: dict[str, Any]) -> dict[str, Any
 
     InputError where kinks move with a parameter, since they are found numerically.
     """
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), np.float64), params)
-    program = jax.make_jaxpr(partial(_called, fn))(shapes, jax.ShapeDtypeStruct((7,), np.float64))
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), np.float32), params)
+    try:
+        program = jax.make_jaxpr(partial(_called, fn))(shapes, jax.ShapeDtypeStruct((7,), np.float32))
+    except Exception as error:  # whatever a user's function raises becomes one line
+        raise InputError(f"{label} {_reason(fn, error, shapes)}") from None
     chosen = [True] * len(jax.tree.leaves(params)) + [False]
     for op in operations(program, chosen):
         smooth = op.name in _SMOOTH or (op.name == "select_n" and not op.operands[0])

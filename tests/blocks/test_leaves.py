@@ -100,3 +100,42 @@ def test_a_label_does_not_decide_what_is_written_or_replaced():
 
     with pytest.raises(InputError, match="callable"):
         mf.to_json(mf.MLP(tanh, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"type": "Dense", "check": 1}', "Dense has no check; it has sigma_w, sigma_b"),
+        ('{"type": "Block"}', "is not known"),
+        ('{"type": "Pointwise"}', "is not known"),
+        ('{"type": "NoDataclass", "a": 1}', "is not known"),
+        ('{"type": "Convolution", "profile": "abc"}', "profile="),
+        ('{"type": "Dense", "sigma_w": NaN}', "sigma_w=nan"),
+        ('{"type": "Dense", "sigma_w": 1e999}', "sigma_w=inf"),
+        ('{"type": "Repeat", "depth": 1000000000000, "block": {"type": "Dense"}}', "too large"),
+        ('{"type": "Activate", "phi": {"activation": "x", "params": {"__class__": 1}}}', "no parameter __class__"),
+        ('{"type": "Activate", "phi": {"activation": {"type": "Dense"}}}', "must be a name or an expression"),
+        ('{"type": "Activate", "phi": ' * 100 + "1" + "}" * 100, "nested more than 64 deep"),
+        ("[" * 10**5, "text"),
+        ('"' + "x" * 10**7 + '"', "at most 1000000 characters"),
+    ],
+)
+def test_text_makes_blocks_of_their_fields_and_nothing_else(text, says):
+    ran = []
+
+    class NoDataclass(mf.Block):
+        def __init__(self, **fields):
+            ran.append(fields)
+
+    with pytest.raises(InputError, match="^[^\n]*$") as error:
+        mf.from_json(text)
+    assert says in str(error.value) and not ran
+    del NoDataclass
+
+
+def test_arrays_in_a_block_are_for_vmap():
+    block = mf.MLP("tanh", np.array([1.2, 1.5]), np.array([0.1, 0.1]))
+    with pytest.raises(InputError, match="sigma_w=.* has shape"):
+        mf.fixed_point(block)
+    single = mf.fixed_point(mf.MLP("tanh", 1.5, 0.1)).q_star
+    np.testing.assert_allclose(jax.vmap(mf.fixed_point)(block).q_star[1], single, rtol=1e-5)

@@ -208,3 +208,28 @@ def test_bad_axes_are_one_line_naming_them(axes, says):
 def test_blocks_that_need_more_than_one_flat_input_are_refused(part):
     with pytest.raises(InputError, match=type(part).__name__):
         Sweep(mf.MLP("tanh", 1.0) >> part)
+
+
+def test_a_function_called_tanh_is_not_tanh():
+    def tanh(x):
+        return jnp.tanh(3 * x)
+
+    own, builtin = Sweep(tanh, depths=(2,)), Sweep("tanh", depths=(2,))
+    with pytest.raises(InputError, match="callable, which has no JSON form"):
+        Sweep.from_json(own.to_json())
+    assert own.differences(json.loads(builtin.to_json())) and builtin.differences(json.loads(own.to_json()))
+    # As the first version wrote it: by its name.
+    former = json.loads(builtin.to_json()) | {"activation_values": json.loads(own.to_json())["activation_values"]}
+    with pytest.raises(InputError, match="another function"):
+        Sweep.from_json(json.dumps(former))
+
+
+def test_parameters_are_written_and_read():
+    sweep = Sweep(mf.activation("leaky_relu", slope=0.3), depths=(2,))
+    assert Sweep.from_json(sweep.to_json()) == sweep
+    assert sweep.differences(json.loads(Sweep("leaky_relu", depths=(2,)).to_json()))
+
+
+def test_a_cell_has_a_value_for_each_leaf():
+    with pytest.raises(InputError, match="one for each of sigma_w"):
+        Sweep("tanh", depths=(2,)).block_at((1.0, 2.0))
