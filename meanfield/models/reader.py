@@ -86,18 +86,18 @@ def linen_layers(params: Mapping[str, Any]) -> list[Layer]:
 
 def _walk(node: Mapping[str, Any], path: tuple) -> Iterator[Layer]:
     leaves = {k: v for k, v in node.items() if not isinstance(v, Mapping)}
-    kernels = {k: v for k, v in leaves.items() if jnp.ndim(_raw(v)) >= 2 and k != "embedding"}
+    kernels = {k: v for k, v in leaves.items() if jnp.ndim(raw(v)) >= 2 and k != "embedding"}
     if kernels:
-        biases = {k: v for k, v in leaves.items() if _is_bias(k) and jnp.ndim(_raw(v)) < 2}
+        biases = {k: v for k, v in leaves.items() if _is_bias(k) and jnp.ndim(raw(v)) < 2}
         yield Layer(path, None, kernels, biases, {})
     for name, child in node.items():
         if isinstance(child, Mapping):
             yield from _walk(child, (*path, name))
 
 
-def _raw(leaf: Any) -> Any:
-    """The array inside the box that Linen puts around a partitioned parameter."""
-    return nn.meta.unbox(leaf)
+def raw(leaf: Any) -> Any:
+    """The array inside an `nnx.Param`, or inside the box that Linen puts around a partitioned parameter."""
+    return leaf.get_value() if isinstance(leaf, nnx.Variable) else nn.meta.unbox(leaf)
 
 
 def _is_bias(name: str) -> bool:
@@ -126,8 +126,8 @@ def _one(rule: Callable[..., Array], key: Array, module: Any, old: Array) -> Arr
 
 
 @contextmanager
-def recorded(layers: list[Layer]) -> Iterator[dict[str, Array]]:
-    """A context in which calls of these NNX modules record their first output under the layer's name, in call order.
+def recorded(layers: list[Layer]) -> Iterator[dict[str, list[Array]]]:
+    """A context in which calls of these NNX modules record their outputs under the layer's name, in call order.
 
     Flax looks `__call__` up on the class, so the classes are wrapped, as in `nnx.capture`, and restored afterwards.
     """
@@ -138,7 +138,7 @@ def recorded(layers: list[Layer]) -> Iterator[dict[str, Array]]:
         def wrapper(self: Any, *args: Any, **options: Any) -> Any:
             out = call(self, *args, **options)
             if id(self) in names:
-                log.setdefault(names[id(self)], out)
+                log.setdefault(names[id(self)], []).append(out)
             return out
 
         return wrapper
@@ -158,13 +158,13 @@ def recorded(layers: list[Layer]) -> Iterator[dict[str, Array]]:
 
 
 def linen_outputs(module: nn.Module, variables: Any, layers: list[Layer], call: Callable[..., Any], x: Any) -> dict:
-    """The first output of each weight layer of a Linen module, by name, in call order."""
+    """The outputs of each weight layer of a Linen module, one for each call, by name, in call order."""
     names, log = {layer.path: layer.name for layer in layers}, {}
 
     def watch(following: Callable[..., Any], args: tuple, options: dict, context: Any) -> Any:
         out = following(*args, **options)
         if context.method_name == "__call__" and context.module.path in names:
-            log.setdefault(names[context.module.path], out)
+            log.setdefault(names[context.module.path], []).append(out)
         return out
 
     with nn.intercept_methods(watch):

@@ -144,7 +144,7 @@ def _outputs(network: nnx.Module, x: Array) -> tuple[Array, dict[str, Array]]:
     if not isinstance(network, Network):
         with recorded(nnx_layers(network)) as log:
             out = network(x)  # type: ignore[operator]
-        return out, log
+        return out, {name: outs[0] for name, outs in log.items()}
     key = jax.random.key(0)  # the same noise in both passes
     rows = {str(layer): row for layer, row in enumerate(network.preactivations(x, key=key))}
     out = network(x, key=key)
