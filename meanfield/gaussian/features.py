@@ -63,7 +63,9 @@ def features_of(both: Both, kinks: np.ndarray, scale: float) -> Features:
         rough = tuple(_is_rough(both, float(k), scale) for k in kinks)
         grows = _grows(both)
         far = _GROWTH ** np.arange(np.log(1e4) / np.log(_GROWTH)) if grows else np.zeros(0)
-        graded = scale_free_edges(known, scale), rough_edges(known, rough, scale)
+        edges = scale_free_edges(np.zeros(0), scale)
+        # The rules of pairs are graded towards 0 down to the scale only.
+        graded = edges[np.abs(edges) > scale / 2], known, rough_edges(known, rough, scale)
         cuts = np.union1d(_halved(both, np.unique(np.concatenate([*graded, far, -far]))), np.append(far, -far))
     return Features(tuple(cuts.tolist()), rough, _GROWING_REACH if grows else REACH)
 

@@ -1,5 +1,8 @@
 """Features that the standard panels miss, against closed forms and Hermite expansions."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import gamma
@@ -98,3 +101,25 @@ def test_an_error_larger_than_the_distance_to_one_is_no_phase():
     unknown = mf.fixed_point(mf.MLP("sin(10*x)", 0.02**0.5, 300.0))  # chi_1 is 1
     assert str(unknown.status) == "converged" and str(unknown.phase) == "undefined"
     assert np.isnan(unknown.c_star) and np.isnan(unknown.xi_c)
+
+
+# Independent values of `reference/strange.py`.
+ROWS = json.loads((Path(__file__).parents[1] / "reference" / "strange.json").read_text())
+
+
+def test_they_are_forty():
+    assert len(ROWS) >= 40
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["phi"] for row in ROWS])
+def test_strange_activations(row):
+    point = mf.fixed_point(mf.MLP(row["phi"], row["sigma_w"], row["sigma_b"]))
+    q, chi_1, chi_q = (float(row[name]) for name in ("q_star", "chi_1", "chi_q"))
+    assert str(point.status) == "converged"
+    # The reference is printed in binary64.
+    assert abs(float(point.q_star) - q) <= float(point.q_error) + 4 * np.spacing(q) and point.q_error < 1e-9 * q
+    assert float(point.chi_1) == pytest.approx(chi_1, rel=1e-9) and float(point.chi_q) == pytest.approx(chi_q, rel=1e-9)
+    assert str(point.phase) == ("chaotic" if chi_1 > 1 else "ordered")
+    if row["one_minus_c_star"] is not None:
+        assert float(point.one_minus_c_star) == pytest.approx(row["one_minus_c_star"], rel=1e-8, abs=1e-15)
+        assert float(point.chi_c) == pytest.approx(row["chi_c"], rel=1e-7, abs=1e-12)
