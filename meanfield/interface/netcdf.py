@@ -52,9 +52,9 @@ def variable(name: str, value: Any, axes: tuple[str, ...]) -> xarray.Variable:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """The NetCDF attributes of a quantity; none for a leaf that is not in `QUANTITIES`."""
-    known = QUANTITIES.get(name)
-    return {} if known is None else {"long_name": known.long_name, "units": known.units}
+    """The NetCDF attributes of a quantity, or of a leaf by its path; leaves are pure numbers."""
+    known = QUANTITIES.get(name) or QUANTITIES.get(name.rpartition(".")[2])
+    return {"long_name": name, "units": "1"} if known is None else {"long_name": known.long_name, "units": known.units}
 
 
 def _flags(labels: Labels) -> dict[str, Any]:

@@ -115,8 +115,8 @@ class Trainability:
         coords = {
             "depth": ("depth", self.depths, {"long_name": "depth", "units": "layers"}),
             **{leaf: (leaf, np.array(values), describe(leaf)) for leaf, values in self.sweep.leaves.items()},
-            "seed": np.arange(self.sweep.seeds),
-            curve: self.curve_x,
+            "seed": ("seed", np.arange(self.sweep.seeds), describe("seed")),
+            curve: (curve, self.curve_x, describe(curve.removeprefix("curve_"))),
         }
         attrs = {"title": "trainability of deep networks", "sweep": self.sweep.to_json()}
         return xarray.Dataset(variables, coords, attrs)

@@ -18,6 +18,13 @@ def test_labels_are_flags_that_explain_themselves():
     assert Phase.meanings["chaotic"] in phase.attrs["comment"] and phase.attrs["long_name"]
 
 
+def test_every_axis_has_a_name_and_units():
+    block = mf.Activate("tanh") >> mf.Dropout(0.1) >> mf.Dense(1.0)
+    data = mf.phase_diagram(block, x=("blocks.2.sigma_w", [1.0, 1.5]), y=("rate", [0.1, 0.2])).to_xarray()
+    assert {data[name].attrs["units"] for name in data.coords} == {"1"}
+    assert "weights" in data["blocks.2.sigma_w"].attrs["long_name"] and data["rate"].attrs["long_name"] == "rate"
+
+
 def test_truths_are_bytes():
     assert variable("stable", np.array([True, False]), ("q",)).dtype == np.int8
 
