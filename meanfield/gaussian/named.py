@@ -210,8 +210,8 @@ def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
     Names take their parameters as keywords, and so do the free names of an expression and the further arguments of a
     callable. A callable that is a pytree, such as a registered dataclass, keeps its leaves as parameters. Kinks are
     found numerically (between 1e-7 and 1e7, at least 1/2000 apart); if that is not enough, declare them with
-    `mf.Activation(fn, kinks=...)`. Traced parameters, inside `jax.grad` or `jax.vmap`, must not move kinks. A
-    UserWarning says where a callable varies too fast for the quadrature, and how large the error is. InputError for an
+    `mf.Activation(fn, kinks=...)`. Traced parameters, inside `jax.grad` or `jax.vmap`, must not move kinks. Narrow
+    features, waves and fast growth are found as well; docs/accuracy.md says how narrow. InputError for an
     unknown name (with the nearest) or parameter, an expression that is not arithmetic, a callable that is not
     elementwise, that JAX cannot trace, that computes in less than double precision or that returns NaN.
 
