@@ -21,7 +21,7 @@ from ..interface.names import load_blocks
 from ..interface.numbers import Scalar
 from .averaged_activation import RandomOutput, averaged
 from .batch_sphere import on_sphere
-from .kernel import Kernel
+from .kernel import Kernel, geometric_mean
 from .notebook import block_html
 from .random_factors import Mixture, RandomFactors, live, mixed
 
@@ -191,7 +191,7 @@ class Activate(Pointwise):
         length = kernel.length
         e = jnp.where(length > 0, kernel.gap / jnp.where(length > 0, length, 1.0), 0.0)
         apart = pair_moments(self.phi, kernel.q1, kernel.q2, e, kernel.equal).distance
-        out = first.second if kernel.equal else jnp.sqrt(first.second) * jnp.sqrt(second.second)
+        out = first.second if kernel.equal else geometric_mean(first.second, second.second)
         return kernel.replace(q1=first.second, q2=second.second, gap=out * apart, m2=second.mean, **known)
 
     def _of_mixture(self, kernel: Kernel) -> Kernel:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from ..errors import InputError
 from ..gaussian.quadrature import namespace
@@ -80,7 +80,7 @@ class Kernel:
     @property
     def length(self) -> Array:
         """sqrt(q1 q2)."""
-        return self.q1 if self.equal else jnp.sqrt(self.q1) * jnp.sqrt(self.q2)
+        return self.q1 if self.equal else geometric_mean(self.q1, self.q2)
 
     @property
     def one_minus_c(self) -> Array:
@@ -184,6 +184,17 @@ class Kernel:
 
 def _pair(kernel: Kernel) -> tuple[Array, Array, Array]:
     return kernel.q1, kernel.q2, kernel.gap
+
+
+def geometric_mean(a: Array, b: Array) -> Array:
+    """sqrt(a b) where the product would leave the range of floats; a itself where b is a, which two roots are not."""
+    exponents = jnp.finfo(jnp.result_type(a, b)).maxexp
+    far = exponents // 4
+    scales = [
+        jnp.where(x > 2.0 ** (far + 1), 2.0**-far, jnp.where(x < 2.0 ** (-far - 1), 2.0**far, 1.0)) for x in (a, b)
+    ]
+    first, second = (lax.stop_gradient(scale).astype(jnp.result_type(a, b)) for scale in scales)
+    return jnp.sqrt((a * first * first) * (b * second * second)) / first / second
 
 
 def root(x: Array) -> Array:

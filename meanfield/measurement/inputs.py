@@ -106,4 +106,4 @@ def input_kernel(dense: Dense, inputs: np.ndarray) -> InputKernel:
     q1, q2, q12 = (w_var * (a * b).sum(1) / d + b_var for a, b in ((x1, x1), (x2, x2), (x1, x2)))
     if not ((q1 > 0) & (q2 > 0)).all():
         raise InputError("x: an input has length 0 in the first layer; give sigma_b > 0 or remove that input")
-    return InputKernel(q1, q2, np.clip(q12 / np.sqrt(q1) / np.sqrt(q2), -1.0, 1.0))
+    return InputKernel(q1, q2, np.clip(q12 / q1 * np.sqrt(q1 / q2), -1.0, 1.0))

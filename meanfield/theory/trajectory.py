@@ -14,7 +14,7 @@ from jax import Array, lax
 
 from ..blocks.activations import hosted_block, with_activations, without_idle_noise
 from ..blocks.block import Block, check_block, gaussian_input, has_trait
-from ..blocks.kernel import Kernel
+from ..blocks.kernel import Kernel, geometric_mean
 from ..errors import InputError
 from ..interface.arguments import MOST_LAYERS, correlation, variances, whole
 from ..interface.evaluation import evaluated
@@ -25,6 +25,7 @@ from ..interface.settings import in_own_settings
 from ..solvers.coupled_state import leaves_gaussian
 from ..tables.tabulated_block import tables_for
 from ..tables.visits import visited, widened
+from .close_lengths import Apart, next_pair
 
 if TYPE_CHECKING:
     import xarray
@@ -150,17 +151,19 @@ def trajectory(block: Block, depth: int, q0: Any = (1.0, 1.0), c0: Any = 0.5, c_
     return jax.tree.map(lambda a: a.reshape((depth + 1, *shape)), path)
 
 
-def _start(block: Block, pairs: tuple[Any, ...], equal: bool) -> tuple[Kernel, Any]:
+def _start(block: Block, pairs: tuple[Any, ...], equal: bool) -> tuple[Kernel, Apart, Any]:
     q1, q2, c0, c_within = pairs
     # 1 - c is exact for floats near 1, so the gap loses no digits.
     members: dict[str, Any] = {}
     if has_trait(block, "couples_members"):
         members = {"gap_within": q1 * (1 - c_within), "gap_across": q1 * (1 - c0 * c_within)}
     none = 0 * q1
-    gap = q1**0.5 * q2**0.5 * (1 - c0)
+    # Outside the scope of float64 NumPy keeps it.
+    length = geometric_mean(q1, q2) if is_traced(pairs) else np.where(q1 == q2, q1, q1**0.5 * q2**0.5)
+    gap = length * (1 - c0)
     members |= {"gap_error": none, "gaussian": leaves_gaussian(block)}
     kernel = Kernel(q1, q2, gap, none, none, none, equal=equal, **members)
-    return gaussian_input(block, kernel), none
+    return gaussian_input(block, kernel), Apart(q1 - q2, none), none
 
 
 @in_float64
@@ -176,7 +179,7 @@ def _long(block: Block, state: tuple, length: int) -> Trajectory:
             # Tables that do not apply now may apply later; trying every time would cost more than it saves.
             attempt = first if found is not None else 2 * first
         if found is None:
-            few = first < _EXACT and state[1].size <= _FEW
+            few = first < _EXACT and state[-1].size <= _FEW
             found = _one_layer(answered, state) if few else _layers(block, state, length=_STRETCH)
         state, piece = found
         pieces.append(jax.tree.map(lambda a, n=length - first: a[:n], piece))
@@ -194,11 +197,13 @@ def _by_table(known: Block | None, block: Block, state: tuple) -> tuple[Block | 
 
     `known` has the latest tables; they are rebuilt when variances leave their range.
     """
-    kernel, power = state
+    kernel, difference, power = state
     apart = np.abs(kernel.q1 - kernel.q2) > 1e-13 * kernel.q1
-    if np.any(apart | (kernel.gap > kernel.q1) | (power != 0) | ~np.isfinite(kernel.q1)):
+    # What little is left of the lengths' difference may be more than is left of the gap.
+    feeds = np.abs(difference.q) > 3e-7 * np.sqrt(kernel.gap) * np.sqrt(kernel.q1)
+    if np.any(apart | feeds | (difference.m != 0) | (kernel.gap > kernel.q1) | (power != 0) | ~np.isfinite(kernel.q1)):
         return known, None
-    start = kernel.replace(q2=kernel.q1, equal=True), power
+    start = kernel.replace(q2=kernel.q1, equal=True), Apart(0 * power, 0 * power), power
     for anew in (False, True):
         known = _tabulated(block, kernel) if anew else known
         if known is not None:
@@ -249,22 +254,22 @@ _layers, _one_layer = host_float64(_all_pairs, static=("length",)), evaluated(_n
 
 def _layer(block: Block, row: tuple, _: None = None) -> tuple[tuple, Trajectory]:
     """From a kernel and the power of 2 to which its variances are scaled to those of the next layer."""
-    state, power = row
+    state, apart, power = row
 
-    def gap_after(gap: Array) -> tuple[Array, Kernel]:
-        after = block(state.replace(gap=gap))
-        return after.gap, after
+    def gap_after(gap: Array) -> tuple[Array, tuple[Kernel, Apart]]:
+        after = next_pair(block, state.replace(gap=gap), apart)
+        return after[0].gap, after
 
-    _, chi_c, after = jax.jvp(gap_after, (state.gap,), (jnp.ones_like(state.gap),), has_aux=True)
+    _, chi_c, (after, further) = jax.jvp(gap_after, (state.gap,), (jnp.ones_like(state.gap),), has_aux=True)
     e = state.one_minus_c
     c_within = None if state.gap_within is None else 1 - state.gap_within / state.q1
     q1, q2 = (q * jnp.exp2(power) for q in (state.q1, state.q2))
     chi = _chi(block, state)
     here = Trajectory(q1, q2, 1 - e, e, chi, chi_c, chi * state.q1 / after.q1, c_within)
-    return _in_range(after.as_arrays(), power), here
+    return _in_range(after, further, power), here
 
 
-def _in_range(state: Kernel, power: Array) -> tuple[Kernel, Array]:
+def _in_range(state: Kernel, apart: Apart, power: Array) -> tuple[Kernel, Apart, Array]:
     """A kernel about to overflow or underflow, rescaled by a power of 2.
 
     That far from 1 every block is homogeneous to rounding, so c can be followed where the variance over- or underflows.
@@ -273,7 +278,8 @@ def _in_range(state: Kernel, power: Array) -> tuple[Kernel, Array]:
     top, step = 2.0 ** (exponents * 25 // 32), exponents * 15 // 64
     largest = jnp.maximum(state.q1, state.q2)
     by = jnp.where(largest > top, -step, jnp.where((largest < 1 / top) & (largest > 0), step, 0))
-    return state.scaled(jnp.exp2(by.astype(power.dtype))).as_arrays(), power - 2 * by
+    factor = jnp.exp2(by.astype(power.dtype))
+    return state.scaled(factor).as_arrays(), apart.scaled(factor), power - 2 * by
 
 
 def _chi(block: Block, state: Kernel) -> Array:

@@ -41,3 +41,21 @@ def test_the_product_of_two_variances_may_leave_the_range_of_floats(q):
     usual = mf.trajectory(mf.MLP("relu", 2**0.5), 1, q0=(1.0, 0.25), c0=0.5)
     np.testing.assert_allclose(path.one_minus_c, usual.one_minus_c, rtol=1e-14)
     assert path.one_minus_c[0] == pytest.approx(0.5, rel=1e-14)
+
+
+@pytest.mark.parametrize("sigma_w, sigma_b", [(0.7, 0.3), (0.85, 0.05)])
+def test_the_difference_of_two_lengths_keeps_its_digits(sigma_w, sigma_b):
+    # Where it decays more slowly than the gap it feeds the gap: subtraction left 4.6e-5 of error at layer 40.
+    mp = pytest.importorskip("mpmath").mp.clone()
+    mp.dps = 150
+    w, b = mp.mpf(sigma_w) ** 2, mp.mpf(sigma_b) ** 2
+    q1, q2, q12, expected = mp.mpf(1), mp.mpf(0.25), mp.mpf(0.25), []
+    for _ in range(301):
+        expected.append(float(1 - q12 / mp.sqrt(q1 * q2)))
+        angles = [
+            mp.asin(2 * x / mp.sqrt((1 + 2 * u) * (1 + 2 * v)))
+            for x, u, v in ((q12, q1, q2), (q1, q1, q1), (q2, q2, q2))
+        ]
+        q12, q1, q2 = (2 * w / mp.pi * angle + b for angle in angles)
+    path = mf.trajectory(mf.MLP("erf", sigma_w, sigma_b), 300, q0=(1.0, 0.25), c0=0.5)
+    np.testing.assert_allclose(path.one_minus_c, expected, rtol=5e-13)
