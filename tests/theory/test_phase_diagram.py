@@ -247,3 +247,8 @@ def test_what_is_no_block_is_refused():
 def test_inside_a_users_jit_it_is_a_constant():
     found = jax.jit(lambda x: x * mf.phase_diagram("tanh", sigma_w=[1.5], sigma_b=[0.3]).q_star[0, 0])(2.0)
     assert float(found) == pytest.approx(2 * float(mf.fixed_point(mf.MLP("tanh", 1.5, 0.3)).q_star), rel=1e-6)
+
+
+def test_the_critical_line_ends_on_the_frame():
+    diagram = mf.phase_diagram("tanh", sigma_w=(0.5, 4.0, 12), sigma_b=(0.0, 1.0, 8))
+    assert np.nanmax(diagram.critical_line.sigma_b) == pytest.approx(1.0, abs=1e-8)
