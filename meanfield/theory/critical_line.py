@@ -40,7 +40,7 @@ def _inside(line: EdgeOfChaos, box: tuple) -> np.ndarray:
 
 def _end(phi: Activation, between: np.ndarray, box: tuple) -> EdgeOfChaos:
     """The last point inside the box, of a line that leaves it between two q: on the frame to 1e-9."""
-    line, last = _line_at(phi, between), 0
+    line, last = _line_at(phi, np.geomspace(between[0], between[1], _POINTS)), 0
     for _ in range(_ROUNDS):
         line = _line_at(phi, np.geomspace(between[0], between[1], _POINTS))
         inside = _inside(line, box)
