@@ -34,6 +34,7 @@ ACROSS_MODULES = {
     "plots/test_pictures.py",  # every picture, on made-up results
     "theory/test_architectures.py",  # the papers' numbers of residual, noisy, normalized, ... networks
     "theory/test_float32.py",  # every quantity under the user's own jit
+    "theory/test_surrogates.py",  # straight-through estimators, from activation to network
     "theory/test_golden.py",  # the table of high-precision references
 }
 

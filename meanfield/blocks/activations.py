@@ -20,6 +20,11 @@ def activations_of(block: Block) -> list[Activation]:
     return [part for part in jax.tree.leaves(block, is_leaf=_is_activation) if _is_activation(part)]
 
 
+def has_surrogate(block: Block) -> bool:
+    """Whether gradients see another derivative than that of the values anywhere in a block."""
+    return any(phi.backward is not None for phi in activations_of(block))
+
+
 def with_activations(block: Block, activations: Sequence[Activation]) -> Block:
     """The block with other activations, in the order of its pytree."""
     following = iter(activations)

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     tangent: Array
 
 
-def batch_moments(phi: Activation, gamma_var: Array, size: int) -> Batch:
+def batch_moments(phi: Activation, gamma_var: Array, size: int, of_gradient: bool = False) -> Batch:
     """`Batch` at batch size B >= 4, zhat uniform on the unit sphere in the subspace sum z = 0.
 
     (zhat_i, zhat_j) = sqrt(1 - 1/B) (t1, k t1 + sqrt(1 - k^2) t2), k = -1/(B - 1), with the density of (t1, t2)
@@ -39,6 +39,8 @@ def batch_moments(phi: Activation, gamma_var: Array, size: int) -> Batch:
     rho, weight = (jnp.asarray(a, gamma_var.dtype) for a in _radial_rule(size))
     reach = jnp.sqrt(gamma_var * size * (1 - 1 / size))
     kinks = phi.kink_array(gamma_var.dtype)
+    if phi.backward is not None:
+        kinks = jnp.concatenate([kinks, phi.backward.kink_array(gamma_var.dtype)])
     k = -1 / (size - 1)
     # At a given radius, z_j is z_i rotated by arccos k.
     turn = np.arccos(k)
@@ -53,7 +55,10 @@ def batch_moments(phi: Activation, gamma_var: Array, size: int) -> Batch:
     weight = weight[:, None] * d_angle / (2 * np.pi)
     hat = np.sqrt(1 - 1 / size)
     first, other = phi(reach * u), phi(reach * v)
-    slope, other_slope = phi.slope(reach * u), phi.slope(reach * v)
+    rising, steps = phi.slope, phi.has_steps
+    if of_gradient and phi.backward is not None:
+        rising, steps = phi.backward, False
+    slope, other_slope = rising(reach * u), rising(reach * v)
 
     def mean(x: Array) -> Array:
         return jnp.sum(weight * x)
@@ -61,7 +66,7 @@ def batch_moments(phi: Activation, gamma_var: Array, size: int) -> Batch:
     own = size * mean(slope**2 * (1 - 1 / size) * (1 - 1 / size - hat**2 * u**2))
     mixed = (size - 1) * mean(slope * other_slope * (1 / size + hat**2 * u * v))
     tangent = gamma_var * size / ((size - 3) * (size - 1)) * (own + mixed)
-    return Batch(mean(first), mean(first**2), mean(first * other), tangent + (jnp.inf if phi.has_steps else 0.0))
+    return Batch(mean(first), mean(first**2), mean(first * other), tangent + (jnp.inf if steps else 0.0))
 
 
 def _angular_rule(edges: Array) -> tuple[Array, Array]:
@@ -85,7 +90,7 @@ def _radial_rule(size: int) -> tuple[np.ndarray, np.ndarray]:
 def on_sphere(phi: Activation, kernel: Kernel) -> Kernel:
     """The kernel after an activation of a normalized batch; NaN for two batches at a finite distance."""
     size = kernel.batch_size_on_sphere
-    at = batch_moments(phi, kernel.q1, size)
+    at = batch_moments(phi, kernel.q1, size, kernel.of_gradient)
     none = jnp.full_like(at.second, jnp.nan)
     gap = None if kernel.gap is None else at.tangent * kernel.gap if kernel.infinitesimal else none
     return kernel.replace(

@@ -13,7 +13,7 @@ from jax import Array
 
 from ..errors import InputError
 from ..gaussian.activation import Activation
-from ..gaussian.moments import moments
+from ..gaussian.moments import gradient_moments, moments
 from ..gaussian.named import activation, source_of
 from ..gaussian.pairs import pair_moments
 from ..interface.arguments import finite_number, sigma
@@ -173,13 +173,19 @@ class Activate(Pointwise):
     def check_numbers(self, single: bool) -> None:
         check_parameters(self.phi, single)
 
+    def mixing(self, before: Mixture | None) -> None:
+        if self.phi.backward is not None and before is not None and before.factors is not None:
+            # What the noise leaves of a surrogate is not tabulated.
+            before = before._replace(factors=None) if before.factors.noise is not None else before
+        super().mixing(before)
+
     def __call__(self, kernel: Kernel) -> Kernel:
         return on_sphere(self.phi, kernel) if kernel.batch_size_on_sphere else super().__call__(kernel)
 
     def pair(self, kernel: Kernel) -> Kernel:
         if kernel.factors is not None:
             return self._of_mixture(kernel)
-        first = moments(self.phi, kernel.q1)
+        first = (gradient_moments if kernel.of_gradient else moments)(self.phi, kernel.q1)
         known = {"error": first.error, "m1": first.mean, "gaussian": False}
         if kernel.gap is None or kernel.infinitesimal:
             gap = kernel.gap

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,9 @@ from ..interface.precision import following, is_traced
 
 def hosted(phi: Activation, rough: bool = False, always: bool = False) -> Activation:
     """phi with moments that call its `HostActivation`; phi itself if it has closed forms, unless `always`."""
+    if phi.backward is not None:
+        backward = hosted(phi.backward, rough, always)
+        return replace(hosted(replace(phi, backward=None), rough, always), backward=backward)
     if phi.closed is not None and not always:
         return phi
     return Activation(_only_moments, closed=Hosted(np.float64(2 * host_activation(phi).number + rough)), name="hosted")

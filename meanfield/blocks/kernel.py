@@ -42,6 +42,7 @@ class Kernel:
     infinitesimal  : (static) the pair is at distance zero and `gap` is a tangent, the first order of a gap, which every
                      block maps linearly. Its factor through a block is chi, the perpendicular susceptibility.
                      `gap_across` is then the tangent of gap_across - gap_within.
+    of_gradient    : (static) the tangent is what gradients see, an activation's `backward` where it has one
     gaussian       : (static) whether the pre-activations are Gaussian, as an activation requires
     factors        : `RandomFactors` of the units, behind which they are a mixture of Gaussians; None without any
     batch_size_on_sphere : (static) the batch size where a batch's pre-activations lie on a sphere, else 0
@@ -59,6 +60,7 @@ class Kernel:
     gap_error: Any = 0.0
     equal: bool = field(default=False, metadata={"static": True})
     infinitesimal: bool = field(default=False, metadata={"static": True})
+    of_gradient: bool = field(default=False, metadata={"static": True})
     gaussian: bool = field(default=True, metadata={"static": True})
     batch_size_on_sphere: int = field(default=0, metadata={"static": True})
 

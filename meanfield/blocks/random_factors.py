@@ -86,7 +86,15 @@ class RandomFactors:
             # Both have the covariance of z. A smaller gap than the factors make is that of one z.
             drawn = kernel.q1 - q1 if kernel.equal else gap_increase(q1, q2, kernel.q1 - q1, kernel.q2 - q2)
             gap = jnp.where(gap < drawn, 0.0, gap - drawn)
-        return Kernel(q1, q2, gap, kernel.error / share, equal=kernel.equal, infinitesimal=kernel.infinitesimal)
+        return Kernel(
+            q1,
+            q2,
+            gap,
+            kernel.error / share,
+            equal=kernel.equal,
+            infinitesimal=kernel.infinitesimal,
+            of_gradient=kernel.of_gradient,
+        )
 
 
 class Mixture(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from ..errors import InputError, shown
+from ..interface.custom_derivatives import Values, has_own_derivative
 from ..interface.settings import in_own_settings
 from .features import Features
 from .quadrature import derivative
@@ -43,6 +44,8 @@ class Activation:
     name    : its name in tables and figures
     features: where its quadrature needs more than the standard panels, as `mf.activation` found it; outside a trace it
               is found anew
+    backward : where gradients see another derivative than phi', a surrogate: an Activation, made of a function of
+              (x, **params). phi' remains that of the values of fn. None where the two are the same
 
     Called on an array it is phi. Declare one by hand where `mf.activation` cannot find the kinks:
 
@@ -60,8 +63,15 @@ class Activation:
     scale: float = field(default=1.0, metadata={"static": True})
     name: str = field(default="activation", metadata={"static": True})
     features: Features = field(default=Features(), metadata={"static": True})
+    backward: Any = None
 
     def __post_init__(self) -> None:
+        if callable(self.backward) and not isinstance(self.backward, Activation):
+            from .named import activation
+
+            object.__setattr__(self, "backward", activation(self.backward, **self.params))
+            if has_own_derivative(self.fn, self.params):
+                object.__setattr__(self, "fn", Values(self.fn))
         if not callable(self.fn):
             raise InputError(f"{shown('fn', self.fn)} must be a JAX function of an array; mf.activation takes names")
         if not self.steps and isinstance(self.kinks, tuple):
@@ -70,6 +80,10 @@ class Activation:
     @in_own_settings
     def __call__(self, x: Array) -> Array:
         return _evaluate(self.fn, self.params, x)
+
+    def apply(self, x: Array) -> Array:
+        """phi(x) in a network: the same value, and `backward` is its derivative."""
+        return self(x) if self.backward is None else _with_backward(self, x)
 
     def slope(self, x: Array) -> Array:
         """phi'(x) on the smooth pieces; `kinks` and `jumps` describe the rest."""
@@ -113,4 +127,17 @@ class Activation:
 
     def __repr__(self) -> str:
         params = "".join(f", {k}={v}" for k, v in self.params.items())
-        return f"Activation({self.name!r}{params})"
+        backward = "" if self.backward is None else f", backward={self.backward.name!r}"
+        return f"Activation({self.name!r}{params}{backward})"
+
+
+@jax.custom_jvp
+def _with_backward(phi: Activation, x: Array) -> Array:
+    return phi(x)
+
+
+@_with_backward.defjvp
+def _with_backward_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    phi, x = primals
+    value, moved = jax.jvp(lambda phi: phi(x), primals[:1], tangents[:1])
+    return value, moved + phi.backward(x) * tangents[1]

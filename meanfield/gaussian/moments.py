@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,15 @@ def moments(phi: Activation, q: Array) -> Moments:
     return sampled(phi, q.dtype).closed.moments(phi, q)
 
 
+def gradient_moments(phi: Activation, q: Array) -> Moments:
+    """`moments`, with E[backward^2] for E[phi'^2] where gradients see another derivative."""
+    found = moments(phi, q)
+    if phi.backward is None:
+        return found
+    seen = moments(phi.backward, q)
+    return found._replace(slope=seen.second, slope_error=seen.error)
+
+
 def estimates(phi: Activation, q: Array) -> tuple[Estimate, Estimate, Estimate]:
     """E[phi], E[phi^2] and E[phi'^2] at one variance q > 0, each with a bound on its absolute error.
 
@@ -77,6 +86,8 @@ def sampled(phi: Activation, dtype: Any) -> Activation:
     Otherwise phi is evaluated once, on nodes that serve every variance, and the result has the same structure for every
     phi: one compiled program serves all activations.
     """
+    if phi.backward is not None:
+        return replace(sampled(replace(phi, backward=None), dtype), backward=sampled(phi.backward, dtype))
     return _on_samples(phi, dtype) if phi.closed is None else phi
 
 

@@ -6,6 +6,7 @@ Constants are the papers', as exact decimals; `gelu` is the erf form (Hendrycks 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -18,7 +19,8 @@ from jax import Array
 
 from ..errors import InputError, shown
 from ..interface.arguments import nearest
-from ..interface.callables import check_declared, number, opened, stand_ins
+from ..interface.callables import check_declared, check_traceable, number, opened, stand_ins
+from ..interface.custom_derivatives import Gradient, Values, has_own_derivative
 from ..interface.precision import is_traced
 from ..interface.settings import in_own_settings
 from .activation import Activation
@@ -211,7 +213,9 @@ def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
     callable. A callable that is a pytree, such as a registered dataclass, keeps its leaves as parameters. Kinks are
     found numerically (between 1e-7 and 1e7, at least 1/2000 apart); if that is not enough, declare them with
     `mf.Activation(fn, kinks=...)`. Traced parameters, inside `jax.grad` or `jax.vmap`, must not move kinks. Narrow
-    features, waves and fast growth are found as well; docs/accuracy.md says how narrow. InputError for an
+    features, waves and fast growth are found as well; docs/accuracy.md says how narrow. A UserWarning says where the
+    derivative in JAX is not that of the values (a straight-through estimator): gradients, hence chi_1 and xi_grad, then
+    see the former, everything else follows from the latter. InputError for an
     unknown name (with the nearest) or parameter, an expression that is not arithmetic, a callable that is not
     elementwise, that JAX cannot trace, that computes in less than double precision or that returns NaN.
 
@@ -226,6 +230,7 @@ def activation(phi: str | Callable | Activation, **params: Any) -> Activation:
         if params:
             raise InputError(f"activation={phi!r} is made already; set {', '.join(params)} where it is made")
         check_declared(phi)
+        _check_derivative(phi)
         return phi
     if isinstance(phi, str):
         name = phi.strip()
@@ -250,16 +255,47 @@ def _from_callable(fn: Callable, given: dict[str, Any]) -> Activation:
     name = str(getattr(fn, "__name__", type(fn).__name__)).strip("<>")
     label = f"activation={name}"
     fn, params = opened(fn, label, given)
+    backward = None
+    if not is_traced(params) and _has_surrogate(fn, label, params):
+        warnings.warn(
+            f"{label} has a derivative of its own in JAX, not that of its values: chi_1 and xi_grad are what gradients "
+            "see, all else follows from the values; mf.Activation(fn, backward=g) says so without this warning",
+            stacklevel=4,
+        )
+        backward = _from_inspected(Values(Gradient(fn)), f"the derivative of {label}", params, f"{name}'")
+        fn = Values(fn)
+    return replace(_from_inspected(fn, label, params, name), backward=backward)
+
+
+def _has_surrogate(fn: Callable, label: str, params: dict[str, Any]) -> bool:
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        check_traceable(fn, label, params)
+    return has_own_derivative(fn, params)
+
+
+def _check_derivative(phi: Activation) -> None:
+    """InputError where the derivative in JAX is not that of the values, and it is not said what gradients see."""
+    made_here = phi.closed is not None or phi.backward is not None or source_of(phi) is not None
+    if not made_here and not is_traced((phi.params, phi.kinks)) and has_own_derivative(phi.fn, phi.params):
+        raise InputError(
+            f"activation={phi.name} has a derivative of its own in JAX, not that of its values; declare it, "
+            "mf.Activation(fn, backward=g), or give the function itself"
+        )
+
+
+def _from_inspected(fn: Callable, label: str, params: dict[str, Any], name: str) -> Activation:
     found = _inspected(fn, label, params)
     return _with_features(Activation(fn, params, found.kinks, steps=found.steps, scale=found.scale, name=name))
 
 
 def source_of(phi: Activation) -> str | None:
-    """The name or expression of which phi is the function, whatever it is called; None for a callable.
+    """The name or expression of which phi is the function, whatever it is called; None for a callable or surrogate.
 
     >>> source_of(activation("relu").named("mine")), source_of(activation(lambda x: x).named("relu"))
     ('relu', None)
     """
+    if phi.backward is not None:
+        return None
     if isinstance(phi.fn, Expression):
         return phi.fn.text
     # One function may have two names: leaky_relu and prelu.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
@@ -76,7 +76,8 @@ def affine(phi: Activation, gamma_i: Any, delta_i: Any, delta_o: Any, gamma_o: A
     shape = {"gamma_i": gamma_i, "delta_i": delta_i, "delta_o": delta_o, "gamma_o": gamma_o}
     kinks = tuple((k - delta_i) / gamma_i for k in phi.kinks)
     scale = float(min(max(phi.scale / gamma_i, 1e-3), 10.0))
-    return transformed(Affine, phi, shape, kinks, scale=scale, name=name)
+    backward = phi.backward and affine(phi.backward, gamma_i, delta_i, 0.0, gamma_o * gamma_i, f"{name}'")
+    return transformed(Affine, phi, shape, kinks, scale=scale, name=name, backward=backward)
 
 
 def two_sided(phi: Activation, lam: Any, alpha: Any, name: str) -> Activation:
@@ -88,4 +89,6 @@ def two_sided(phi: Activation, lam: Any, alpha: Any, name: str) -> Activation:
     """
     kinks = tuple(sorted({*phi.kinks, 0.0}))
     steps = tuple(dict(zip(phi.kinks, phi.steps, strict=True)).get(k, False) for k in kinks)
-    return transformed(TwoSided, phi, {"lam": lam, "self_alpha": alpha}, kinks, steps=steps, name=name)
+    backward = phi.backward and two_sided(phi.backward, lam, alpha, f"{name}'")
+    more = {"lam": lam, "self_alpha": alpha}
+    return transformed(TwoSided, phi, more, kinks, steps=steps, name=name, backward=backward)

@@ -40,8 +40,9 @@ class FixupBranch(nnx.Module):
     def __call__(self, x: Array) -> Array:
         """The sum of the input and the branch; shapes are those of the layers."""
         scalars, h = self.scalars[...].astype(x.dtype), x
+        phi = getattr(self.phi, "apply", self.phi)
         for i, layer in enumerate(self.layers):
-            h = layer((self.phi(h + scalars[2 * i - 1]) if i else h) + scalars[2 * i])
+            h = layer((phi(h + scalars[2 * i - 1]) if i else h) + scalars[2 * i])
         return x + self.multiplier[...].astype(x.dtype) * h + scalars[-1]
 
 

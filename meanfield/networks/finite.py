@@ -130,7 +130,7 @@ def _(block: Repeat, x: Array, layer: Layer) -> Array:
 
 @_shipped.register
 def _(block: Activate, x: Array, layer: Layer) -> Array:
-    return block.phi(x)
+    return block.phi.apply(x)
 
 
 @_shipped.register
@@ -173,7 +173,7 @@ def _(block: GLU, x: Array, layer: Layer) -> Array:
     if x.shape[-1] % 2:
         raise InputError(f"width={x.shape[-1]} must be even: {block!r} gates half of the units by the other half")
     u, v = jnp.split(x, 2, -1)
-    return block.phi(u) * v
+    return block.phi.apply(u) * v
 
 
 @_shipped.register

@@ -66,10 +66,10 @@ def uncorrelated(q: Array) -> Array:
     return jnp.stack([q, q, jnp.zeros_like(q)])
 
 
-def chi_at_state(block: Block, state: Array) -> Array:
+def chi_at_state(block: Block, state: Array, of_gradient: bool = True) -> Array:
     """chi_1 at a state: the factor of a tangent between two replicas of the input, the same for all members."""
     one, none = jnp.ones_like(state[0]), jnp.zeros_like(state[0])
-    return block(kernel_of(block, state, one, none).replace(infinitesimal=True)).gap
+    return block(kernel_of(block, state, one, none).replace(infinitesimal=True, of_gradient=of_gradient)).gap
 
 
 def _iterate(f: Callable[[Array], Array], start: Array, most: int | Array) -> tuple[Array, Array]:

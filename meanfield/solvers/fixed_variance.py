@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..blocks.activations import has_surrogate
 from ..blocks.block import Block, has_trait, repeated
 from ..blocks.kernel import Kernel
 from ..interface.labels import Phase, Status
@@ -31,8 +32,8 @@ def variance(block: Block, q: Array) -> Array:
 
 
 def chi_perpendicular(block: Block, q: Array) -> Array:
-    """d gap'/d gap at gap 0 and variance q."""
-    return block(repeated(block, Kernel.coincident(q))).gap
+    """d gap'/d gap at gap 0 and variance q, of gradients."""
+    return block(repeated(block, Kernel.coincident(q).replace(of_gradient=True))).gap
 
 
 def scan_grid(dtype: Any) -> np.ndarray:
@@ -51,6 +52,7 @@ class Variances(NamedTuple):
     phase: Array
     chaotic: Array  # a finite fixed point where nearby inputs separate
     chi_1: Array
+    slope_1: Array  # of the correlation map at 1; chi_1 unless gradients see a surrogate
     chi_q: Array
     q_error: Array
     all_q: Array
@@ -68,26 +70,27 @@ def solve_variance(block: Block, q0: Array) -> Variances:
     q = jnp.where(finite, q_star, 1.0)
     missing = jnp.isnan(roots)
     here = jax.vmap(partial(_evaluate_at, block))(jnp.append(jnp.where(missing, 1.0, roots), q))
-    chi_1, chi_1_slope, chi_q, error, chi_1_error = (values[-1] for values in here)
+    slope_1, moved, chi_q, error, slope_error = (values[-1] for values in here)
+    chi_1 = chi_perpendicular(block, q) if has_surrogate(block) else slope_1
     # If V(0) = 0 both slopes have the same limit, the mean of the squared one-sided slopes at 0.
-    chi_q = jnp.where(status == _ZERO, chi_1, chi_q)
+    chi_q = jnp.where(status == _ZERO, slope_1, chi_q)
     status = jnp.where((status == _CONVERGED) & (chi_q < -1) & (jnp.abs(converged.q - q) > 1e-3 * q), _CYCLES, status)
     known = finite & (status != _CYCLES)
     q_error = error / jnp.maximum(jnp.abs(1 - chi_q), jnp.finfo(q.dtype).eps)
     q_error = jnp.where((status == _INVARIANT) | (status == _ZERO), 0.0, q_error)
-    phase = phase_of(chi_1, chi_1_slope * q_error, status, known, chi_1_error)
+    phase = phase_of(slope_1, moved * q_error, status, known, slope_error)
     chaotic = (phase == Phase.CHAOTIC.code) & ((status == _CONVERGED) | (status == _INVARIANT))
     all_chi_q = jnp.where(missing, jnp.nan, here.chi_q[:-1])
     status, phase = status.astype(jnp.int8), phase.astype(jnp.int8)
-    return Variances(q_star, q, status, phase, chaotic, chi_1, chi_q, q_error, roots, all_chi_q)
+    return Variances(q_star, q, status, phase, chaotic, chi_1, slope_1, chi_q, q_error, roots, all_chi_q)
 
 
 class _Portrait(NamedTuple):
-    chi_1: Array
-    chi_1_slope: Array  # d chi_1 / dq
+    slope_1: Array
+    moved: Array  # d slope_1 / dq
     chi_q: Array
     error: Array  # of V(q)
-    chi_1_error: Array
+    slope_error: Array  # of slope_1
 
 
 def _evaluate_at(block: Block, q: Array) -> _Portrait:
@@ -97,8 +100,8 @@ def _evaluate_at(block: Block, q: Array) -> _Portrait:
         after = block(repeated(block, Kernel.coincident(q)))
         return (after.q1, after.gap), (after.error, jnp.asarray(after.gap_error, q.dtype))
 
-    (_, chi_1), (chi_q, chi_1_slope), errors = jax.jvp(image, (q,), (jnp.ones_like(q),), has_aux=True)
-    return _Portrait(chi_1, chi_1_slope, chi_q, *errors)
+    (_, slope_1), (chi_q, moved), errors = jax.jvp(image, (q,), (jnp.ones_like(q),), has_aux=True)
+    return _Portrait(slope_1, moved, chi_q, *errors)
 
 
 class _Settled(NamedTuple):

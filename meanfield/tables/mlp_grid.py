@@ -181,6 +181,7 @@ def _points(cross: Crossings, at: _At, reached: np.ndarray, rests: np.ndarray, a
         phase=phase,
         chaotic=found & (phase == Phase.CHAOTIC.code),
         chi_1=pick(at.chi_1, at_zero, np.nan),
+        slope_1=pick(at.chi_1, at_zero, np.nan),
         chi_q=pick(at.chi_q, at_zero, np.nan),
         q_error=pick(at.q_error, 0.0, 0.0),
         all_q=every[0],

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..blocks.activations import activations_of, draws_factors
+from ..blocks.activations import activations_of, draws_factors, has_surrogate
 from ..blocks.block import Block
 from ..gaussian.activation import Activation
 from ..gaussian.moments import sampled
@@ -26,11 +26,11 @@ def tables_for(block: Block, visit: Callable[[list[Activation]], np.ndarray | ja
 
     visit(activations) runs the block with these and returns the ranges of `visited`, (..., activations, 2): the
     smallest and largest variance, the leading axes being points and layers. None if a table does not apply: closed
-    forms everywhere, value jumps, multiplicative noise, variances that polynomials do not resolve, a block that
-    contains its own loop.
+    forms everywhere, value jumps, multiplicative noise, surrogate gradients, variances that polynomials do not resolve,
+    a block that contains its own loop.
     """
     parts = activations_of(block)
-    if all(phi.closed is not None for phi in parts) or any(phi.has_steps for phi in parts) or draws_factors(block):
+    if all(phi.closed is not None for phi in parts) or any(phi.has_steps for phi in parts) or _untabled(block):
         return None
     try:
         ranges = np.asarray(visit([sampled(phi, jnp.float64) for phi in parts]))
@@ -47,9 +47,14 @@ def tables_for(block: Block, visit: Callable[[list[Activation]], np.ndarray | ja
 def single_tables(block: Block) -> list[Activation] | None:
     """Each activation of a block with a table of its single-input moments at every variance; None if phi jumps."""
     parts = activations_of(block)
-    if any(phi.has_steps and phi.closed is None for phi in parts) or draws_factors(block):
+    if any(phi.has_steps and phi.closed is None for phi in parts) or _untabled(block):
         return None
     return [phi if phi.closed is not None else table_of(phi).activation() for phi in parts]
+
+
+def _untabled(block: Block) -> bool:
+    """Whether more is asked of an activation than its moments and those of pairs."""
+    return draws_factors(block) or has_surrogate(block)
 
 
 def _tabulated(phi: Activation, low: float, high: float) -> Activation | None:

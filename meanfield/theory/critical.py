@@ -21,7 +21,7 @@ from ..blocks.hosted import for_single_inputs
 from ..errors import InputError
 from ..gaussian.activation import Activation
 from ..gaussian.closed_forms import Moments
-from ..gaussian.moments import moments
+from ..gaussian.moments import gradient_moments, moments
 from ..gaussian.named import activation
 from ..interface.arguments import sigma, variances
 from ..interface.labels import CriticalStatus
@@ -97,7 +97,7 @@ def _line(at: Moments, q: Array) -> tuple[Array, Array]:
 
 
 def _point(phi: Activation, q: Array) -> EdgeOfChaos:
-    at, growth = jax.jvp(partial(moments, phi), (q,), (jnp.ones_like(q),))
+    at, growth = jax.jvp(partial(gradient_moments, phi), (q,), (jnp.ones_like(q),))
     w_var, b_var = _line(at, q)
     # Within rounding of 0 it counts as 0: homogeneous activations, and the limit q -> 0.
     b_var = jnp.where(jnp.abs(b_var) <= 64 * jnp.finfo(q.dtype).eps * q, 0.0, b_var)
@@ -169,7 +169,7 @@ def _critical_at(phi: Activation, given: str, value: Array) -> CriticalPoint:
 
 def _excess(given: str, q: Array, phi: Activation, value: Array) -> Array:
     """The distance of the critical line at q from the given number: in sigma_b^2 over q, or in relative sigma_w^2."""
-    w_var, b_var = _line(moments(phi, q), q)
+    w_var, b_var = _line(gradient_moments(phi, q), q)
     return (b_var - value**2) / q if given == "sigma_b" else w_var / value**2 - 1
 
 

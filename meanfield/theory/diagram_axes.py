@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..blocks.activations import activations_of
+from ..blocks.activations import activations_of, has_surrogate
 from ..blocks.block import Activate, Block, Dense, Serial
 from ..blocks.leaves import Path, leaf, leaf_paths, leaves_at, path_name, with_leaf
 from ..errors import InputError
@@ -116,9 +116,12 @@ def _default(block: Block, place: str, name: str, other: Wanted | None) -> Wante
 def sigma_places(block: Block, wanted: Sequence[Wanted]) -> tuple[int, int] | None:
     """Which of two axes is sigma_w and which sigma_b of a fully connected block; None for any other diagram.
 
-    The block must be exactly an Activate and a Dense; an axis may name its leaf by any path or getter.
+    The block must be exactly an Activate and a Dense, gradients of which see no surrogate; an axis may name its leaf by
+    any path or getter.
     """
-    if not (isinstance(block, Serial) and [type(part) for part in block.blocks] == [Activate, Dense]):
+    if has_surrogate(block) or not (
+        isinstance(block, Serial) and [type(part) for part in block.blocks] == [Activate, Dense]
+    ):
         return None
     for w, b in ((0, 1), (1, 0)):
         if _names(block, wanted[w].path, "sigma_w") and _names(block, wanted[b].path, "sigma_b"):

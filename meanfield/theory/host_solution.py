@@ -29,7 +29,7 @@ def rough_start(block: Block, v: Variances) -> np.ndarray:
     """A guess of sqrt(1 - c*) that is good to about 1e-4."""
     start = np.ones(())
     # Closer to criticality the error of the rough rule dominates.
-    if (v.chaotic and v.chi_1 - 1 > 1e-5) or has_trait(block, "per_input_noise"):
+    if (v.chaotic and v.slope_1 - 1 > 1e-5) or has_trait(block, "per_input_noise"):
         e = _correlation(hosted_block(block, rough=True), v, start, np.float64(_ROUGHLY)).one_minus_c_star
         # Where c* is small 0 may be the root itself.
         start = np.sqrt(e) if 0 < e < 0.5 else start

@@ -95,7 +95,7 @@ def _fixed_pair(block: Block, v: Variances, start: Array | None, tolerance: Arra
     if has_trait(block, "per_input_noise"):
         gap, chi_c = noisy_gap(block, v.q, None if start is None else v.q * start**2)
     else:
-        gap, chi_c = fixed_gap(block, v.q, v.chi_1, v.chaotic, start, tolerance)
+        gap, chi_c = fixed_gap(block, v.q, v.slope_1, v.chaotic, start, tolerance)
     return gap / jnp.where(v.q > 0, v.q, 1.0), chi_c
 
 
@@ -105,19 +105,19 @@ def solve_by_state(block: Block, q0: Array) -> FixedPoint:
     state, status = settle(block, q0)
     known = (status == _CONVERGED) | (status == _INVARIANT)
     state = jnp.where(known, state, jnp.where(status == _ZERO, 0.0, uncorrelated(jnp.ones_like(q0))))
-    chi_1 = chi_at_state(block, state)
+    chi_1, slope_1 = chi_at_state(block, state), chi_at_state(block, state, of_gradient=False)
     flow = jax.jacfwd(partial(next_state, block))(state)
     # The mean over the channels follows at once; variance and gap_within decay together.
     chi_q = slowest(flow[:2, :2])
     eps = jnp.finfo(q0.dtype).eps
     error = jnp.where(known, 64 * eps * state[0] / jnp.maximum(jnp.abs(1 - chi_q), eps), 0.0)
-    phase = phase_of(chi_1, jnp.zeros_like(chi_1), status, known | (status == _ZERO))
+    phase = phase_of(slope_1, jnp.zeros_like(slope_1), status, known | (status == _ZERO))
     chaotic = known & (phase == Phase.CHAOTIC.code)
     q_star = jnp.where(status == Status.DIVERGES.code, jnp.inf, state[0])
-    gap, chi_c = pairs_apart(block, state, chaotic, chi_1)
+    gap, chi_c = pairs_apart(block, state, chaotic, slope_1)
     status, phase = status.astype(jnp.int8), phase.astype(jnp.int8)
     every = padded(jnp.where(known, state[0], jnp.nan)), padded(jnp.where(known, chi_q, jnp.nan))
-    v = Variances(q_star, state[0], status, phase, chaotic, chi_1, chi_q, error, *every)
+    v = Variances(q_star, state[0], status, phase, chaotic, chi_1, slope_1, chi_q, error, *every)
     return assemble(v, gap / jnp.where(state[0] > 0, state[0], 1.0), chi_c)
 
 

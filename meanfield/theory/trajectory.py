@@ -287,4 +287,4 @@ def _chi(block: Block, state: Kernel) -> Array:
     one = jnp.ones_like(state.q1)
     members = {} if state.gap_within is None else {"gap_within": state.gap_within, "gap_across": 0 * one}
     at = Kernel(state.q1, state.q1, one, 0 * one, state.m1, state.m1, **members, factors=state.factors)
-    return block(at.replace(equal=True, infinitesimal=True, gaussian=state.gaussian)).gap
+    return block(at.replace(equal=True, infinitesimal=True, of_gradient=True, gaussian=state.gaussian)).gap

@@ -11,7 +11,7 @@ from jax import Array, lax
 
 from ..blocks.hosted import hosted
 from ..gaussian.activation import Activation
-from ..gaussian.moments import moments
+from ..gaussian.moments import gradient_moments
 from ..interface.precision import host_float64
 
 _STRETCH = 64
@@ -62,7 +62,7 @@ def _stretch(phi: Activation, sigma_w: Any, sigma_b: Any, q: Any, skip: Any, alp
     w_var, b_var, skipped, taken = (jnp.square(jnp.asarray(v)) for v in (sigma_w, sigma_b, skip, alpha))
 
     def layer(q: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
-        at = jax.vmap(lambda q: moments(phi, q))(q)
+        at = jax.vmap(lambda q: gradient_moments(phi, q))(q)
         following = skipped * q + taken * (w_var * at.second + b_var)
         return following, (q, skipped + taken * w_var * at.slope)
 

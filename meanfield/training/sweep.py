@@ -306,7 +306,9 @@ def _activation_from_json(found: dict[str, Any]) -> Any:
 
 
 def _at_probes(phi: Activation) -> np.ndarray:
-    return np.asarray(phi(jnp.asarray(_PROBES, jnp.float32)), float)
+    probes = jnp.asarray(_PROBES, jnp.float32)
+    seen = [phi(probes)] if phi.backward is None else [phi(probes), phi.backward(probes)]
+    return np.concatenate(seen).astype(float)
 
 
 def _is_activation(part: Any) -> bool:
