@@ -72,8 +72,13 @@ def chi_at_state(block: Block, state: Array, of_gradient: bool = True) -> Array:
     return block(kernel_of(block, state, one, none).replace(infinitesimal=True, of_gradient=of_gradient)).gap
 
 
-def _iterate(f: Callable[[Array], Array], start: Array, most: int | Array) -> tuple[Array, Array]:
-    """x after at most `most` steps of x -> f(x), and whether it has converged."""
+def _iterate(
+    f: Callable[[Array], Array], start: Array, most: int | Array, size: Callable[[Array], Array] = jnp.abs
+) -> tuple[Array, Array]:
+    """x after at most `most` steps of x -> f(x), and whether it rests, to the rounding of numbers of that size."""
+
+    def rests(before: Array, x: Array) -> Array:
+        return jnp.all(jnp.abs(x - before) <= 4 * jnp.finfo(x.dtype).eps * size(x))
 
     def step(carry: tuple) -> tuple:
         i, _, x = carry
@@ -81,14 +86,40 @@ def _iterate(f: Callable[[Array], Array], start: Array, most: int | Array) -> tu
 
     def going(carry: tuple) -> Array:
         i, before, x = carry
-        return (i < most) & ((i == 0) | ~_rests(before, x)) & jnp.all(jnp.isfinite(x)) & (jnp.max(jnp.abs(x)) < 1e30)
+        return (i < most) & ((i == 0) | ~rests(before, x)) & jnp.all(jnp.isfinite(x)) & (jnp.max(jnp.abs(x)) < 1e30)
 
     _, before, x = lax.while_loop(going, step, (np.int32(0), start, start))
-    return x, _rests(before, x)
+    return x, rests(before, x)
 
 
-def _rests(before: Array, x: Array) -> Array:
-    return jnp.all(jnp.abs(x - before) <= 4 * jnp.finfo(x.dtype).eps * jnp.abs(x))
+def _size(state: Array) -> Array:
+    """What rounding in a state is relative to. A mean is a cancelled sum: one of 1e-18 beside a variance of 1 is 0."""
+    q, gap_within, _ = jnp.abs(state)
+    return jnp.stack([q, gap_within, jnp.sqrt(q)])
+
+
+def _descend(f: Callable[[Array], Array], start: Array) -> tuple[Array, Array]:
+    """The fixed point that Newton steps reach from the gaps of an uncorrelated pair, and whether iteration would keep it.
+
+    A step that leaves (0, start] is replaced by one of x -> f(x). Where slopes are near 1, iteration takes thousands.
+    """
+    linear = jax.jacfwd(lambda x: (f(x),) * 2, has_aux=True)
+
+    def step(carry: tuple) -> tuple:
+        i, _, x = carry
+        fall, after = linear(x)
+        newton = x + jnp.linalg.solve(jnp.eye(2, dtype=x.dtype) - fall, after - x)
+        inside = jnp.all(jnp.isfinite(newton) & (newton > 0) & (newton <= start))
+        return i + 1, x, jnp.where(inside, newton, after)
+
+    def going(carry: tuple) -> Array:
+        i, before, x = carry
+        return (i < _FIRST) & ((i == 0) | jnp.any(jnp.abs(x - before) > 4 * jnp.finfo(x.dtype).eps * start))
+
+    _, _, x = lax.while_loop(going, step, (np.int32(0), start, start))
+    fall, after = linear(x)
+    rests = jnp.all(jnp.abs(after - x) <= 64 * jnp.finfo(x.dtype).eps * start)
+    return x, rests & (jnp.abs(slowest(fall)) < 1)
 
 
 def settle(block: Block, q0: Array) -> tuple[Array, Array]:
@@ -98,7 +129,7 @@ def settle(block: Block, q0: Array) -> tuple[Array, Array]:
     """
     frozen = lax.stop_gradient(block)
     f = partial(next_state, frozen)
-    state, rests = _iterate(f, uncorrelated(lax.stop_gradient(q0)), _FIRST)
+    state, rests = _iterate(f, uncorrelated(lax.stop_gradient(q0)), _FIRST, _size)
     upward = f(state)[0] - state[0]
     # Is there no fixed point above on the way up, or below on the way down?
     ladder = jnp.where(upward > 0, _FAR, 1 / _FAR).astype(state.dtype)
@@ -106,7 +137,7 @@ def settle(block: Block, q0: Array) -> tuple[Array, Array]:
     beyond = jax.vmap(lambda s: (f(s * state)[0] - s[0] * state[0]) / s[0])(scale)
     noise = 64 * jnp.finfo(state.dtype).eps * state[0]
     free = ~rests & jnp.all(beyond * jnp.sign(upward) > -noise)
-    state, rests = _iterate(f, state, jnp.where(free | rests, 0, _MOST))
+    state, rests = _iterate(f, state, jnp.where(free | rests, 0, _MOST), _size)
     rests = rests & ~free
     invariant = rests & jnp.all(jnp.abs(beyond) <= noise) & (state[0] > 0)
     finite = jnp.all(jnp.isfinite(state))
@@ -148,8 +179,10 @@ def pairs_apart(block: Block, state: Array, chaotic: Array, chi_1: Array) -> tup
         return jnp.stack([after.gap, after.gap if after.gap_across is None else after.gap_across])
 
     frozen = partial(f, lax.stop_gradient(block), lax.stop_gradient(state))
-    start = jnp.stack([state[0] / 2, jnp.maximum(state[1], state[0] / 2)])
-    pair, _ = _iterate(frozen, lax.stop_gradient(start), jnp.where(apart, _MOST, 0))
+    start = lax.stop_gradient(jnp.stack([state[0] / 2, jnp.maximum(state[1], state[0] / 2)]))
+    descended, kept = _descend(frozen, lax.stop_gradient(jnp.stack([state[0], state[0]])))
+    iterated, _ = _iterate(frozen, start, jnp.where(apart & ~kept, _MOST, 0))
+    pair = jnp.where(kept, descended, iterated)
     fall = jax.jacfwd(frozen)(pair)
     system = jnp.eye(2, dtype=pair.dtype) - fall
     usable = jnp.all(jnp.isfinite(system)) & (jnp.abs(jnp.linalg.det(system)) > 1e-12)
