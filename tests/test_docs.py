@@ -173,6 +173,7 @@ def _run(page: str, space: dict[str, Any]) -> dict[str, Any]:
     return space
 
 
+@pytest.mark.slow
 def test_the_page_of_blocks_runs(capsys):
     found = _run("docs/blocks.md", {})
     assert len(_snippets("docs/blocks.md")) >= 4 and "chi_1" in capsys.readouterr().out

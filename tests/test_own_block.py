@@ -70,6 +70,7 @@ def test_network():
     np.testing.assert_allclose(h[1], np.maximum(h[0], 0) @ np.asarray(net.kernel[0], float), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_check_agrees_and_rejects_a_wrong_rate():
     sizes = {"depth": 4, "width": 200, "seeds": 8, "pairs": 2}
     assert mf.check(OWN, **sizes).verdict == "agrees"

@@ -70,6 +70,7 @@ def test_verdicts(case, word):
     assert verdict(*case) == word
 
 
+@pytest.mark.slow
 def test_schemes_of_a_block_are_put_on_its_sigmas():
     block = mf.Residual(mf.LayerNorm() >> mf.MLP("relu", 1.0), scale=0.5, skip=0.8)
     found = mf.compare_init(block, 10, width=200, seeds=3, rules={"he": he, "lecun": lecun})

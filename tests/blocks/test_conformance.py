@@ -165,7 +165,8 @@ def clipped(x):
     return np.clip(x - 0.5, 0, 1)
 
 
-@pytest.mark.parametrize("phi", [np.tanh, *(pytest.param(phi, marks=pytest.mark.slow) for phi in (sigmoid, clipped))])
+@pytest.mark.slow
+@pytest.mark.parametrize("phi", [np.tanh, sigmoid, clipped])
 def test_activations_behind_random_factors_by_monte_carlo(phi):
     rng = np.random.default_rng(6)
     names = {sigmoid: "sigmoid", np.tanh: "tanh"}

@@ -133,6 +133,7 @@ def test_text_makes_blocks_of_their_fields_and_nothing_else(text, says):
     del NoDataclass
 
 
+@pytest.mark.slow
 def test_arrays_in_a_block_are_for_vmap():
     block = mf.MLP("tanh", np.array([1.2, 1.5]), np.array([0.1, 0.1]))
     with pytest.raises(InputError, match="sigma_w=.* has shape"):

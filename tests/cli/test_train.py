@@ -11,6 +11,7 @@ from meanfield.cli import main
 SIZES = ["--width", "16", "--steps", "3", "--depths", "2", "3"]
 
 
+@pytest.mark.slow
 def test_a_leaf_of_an_architecture_is_an_axis(tmp_path, capsys):
     figure = tmp_path / "map.png"
     words = ["train", "tanh", "--architecture", "dropout", "--set", "sigma_w=1.5", "--axis", "rate", "0", "0.4", "3"]

@@ -33,7 +33,13 @@ def test_moments_are_the_traced_ones(name):
         np.testing.assert_allclose(a, b, rtol=1e-14, atol=1e-16)
 
 
-@pytest.mark.parametrize("name", (*NAMES, "hard_shrink"))
+# Each compiles both rules.
+QUICK = ("tanh", "relu6", "hard_shrink")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in (*NAMES, "hard_shrink")]
+)
 def test_pairs_are_the_traced_ones(name):
     phi = mf.activation(name)
     own = host_activation(phi)
@@ -71,6 +77,7 @@ def test_derivatives_are_differences(name):
         assert apart[1] == pytest.approx(-q * own.covariance(q, q, e, 2), rel=1e-7, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_derivatives_are_the_traced_ones():
     phi = mf.activation("gelu")
     for q, e in ((1.0, 0.5), (1.0, 1e-4)):
@@ -119,19 +126,19 @@ def test_what_is_returned_is_the_callers_own():
 
 
 def test_threads_that_ask_for_one_activation_at_once():
-    names = ("tanh", "silu", "mish", "elu")
+    names = ("tanh", "elu")
     expected = [mf.fixed_point(mf.MLP(name, 1.3, 0.2)).q_star for name in names]
 
     def ask(i):
         # A new activation object of its own each time: nobody has been asked for it yet.
-        phi = mf.activation(names[i % 4])
+        phi = mf.activation(names[i % 2])
         fn = lambda x, turn: phi(x) + 0.0 * turn  # noqa: E731
         made = [mf.Activation(fn, {"turn": float(turn)}) for turn in range(3)]
         return [float(mf.fixed_point(mf.MLP(each, 1.3, 0.2)).q_star) for each in made]
 
     with ThreadPoolExecutor(8) as pool:
         for i, found in enumerate(pool.map(ask, range(16))):
-            np.testing.assert_allclose(found, expected[i % 4], rtol=1e-12)
+            np.testing.assert_allclose(found, expected[i % 2], rtol=1e-12)
 
 
 def test_a_singular_slope_gets_every_node():

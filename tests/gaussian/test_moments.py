@@ -41,7 +41,7 @@ def test_quadrature_is_the_closed_form(name):
     np.testing.assert_allclose(summed.slope, exact.slope, rtol=tolerance)
 
 
-@pytest.mark.parametrize("name", ["leaky_relu", "step"])
+@pytest.mark.parametrize("name", [pytest.param("leaky_relu", marks=pytest.mark.slow), "step"])
 def test_pairs_are_the_closed_form(name):
     numeric, known = without_closed_forms(name), mf.activation(name)
     for q1, q2, e in ((1.0, 1.0, 0.3), (2.0, 2.0, 1e-9), (0.5, 3.0, 1.4)):

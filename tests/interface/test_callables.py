@@ -134,6 +134,7 @@ def test_a_registered_dataclass_keeps_its_leaf():
     assert pickle.loads(pickle.dumps(block)) == block == copy.deepcopy(block)
 
 
+@pytest.mark.slow
 def test_a_registered_dataclass_is_mapped_over():
     found = jax.vmap(_chi_1)(jnp.array([1.0, 1.7]))
     np.testing.assert_allclose(found, [_chi_1(1.0), _chi_1(1.7)], rtol=1e-4)

@@ -26,5 +26,6 @@ def test_depth_scales_are_in_layers_and_all_else_is_a_number():
 
 
 def test_a_leaf_that_is_no_quantity_is_called_by_its_path():
-    assert symbol("blocks.1.rate") == "blocks.1.rate" and describe("rate") == {}
+    assert symbol("blocks.1.rate") == "blocks.1.rate"
+    assert describe("rate") == {"long_name": "rate", "units": "1"}
     assert describe("xi_c") == {"long_name": QUANTITIES["xi_c"].long_name, "units": "layers"}

@@ -144,6 +144,7 @@ def test_one_network_is_measured_as_it_is():
     np.testing.assert_allclose(found.q1[0], (preactivations(net, X)[:, ::2] ** 2).mean(2), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_positions_count_like_units():
     block = mf.Activate("tanh") >> mf.Conv([0.5, 0.3, 0.2], 1.5, 0.2)
     net = mf.networks.Network(block, depth=2, width=9, d_in=3, rngs=nnx.Rngs(0))

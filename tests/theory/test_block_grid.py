@@ -36,12 +36,13 @@ def test_sigmas_are_short_for_every_layer(tmp_path):
 FIELDS = ("q_star", "c_star", "chi_1", "chi_q", "chi_c")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "block",
     [
         mf.Activate("tanh") >> mf.Dropout(0.1) >> mf.Dense(1.0, 0.2),
-        pytest.param(mf.Residual(mf.MLP("silu", 1.0, 0.1), skip=0.5), marks=pytest.mark.slow),
-        pytest.param(mf.Repeat(mf.MLP("hard_tanh", 1.0, 0.1), 3), marks=pytest.mark.slow),
+        mf.Residual(mf.MLP("silu", 1.0, 0.1), skip=0.5),
+        mf.Repeat(mf.MLP("hard_tanh", 1.0, 0.1), 3),
     ],
 )
 def test_tables_give_what_quadrature_does(block):

@@ -41,11 +41,13 @@ def test_gradients_in_every_mode(sigma_w):
     assert float(jax.jvp(xi_c, (sigma_w,), (2.0,))[1]) == pytest.approx(2 * expected[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_program_under_jit_agrees_with_the_host():
     host = jax.grad(xi_c, argnums=(0, 1))(1.5, 0.3)
     np.testing.assert_allclose(jax.jit(jax.grad(xi_c, argnums=(0, 1)))(1.5, 0.3), host, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_second_derivatives():
     by_leaf = jax.grad(xi_c, argnums=(0, 1))
     expected = [difference(lambda *at, i=i: by_leaf(*map(float, at))[i], 1.5, 0.3) for i in range(2)]
@@ -53,6 +55,7 @@ def test_second_derivatives():
     assert float(jax.jacfwd(jax.jacfwd(xi_c))(1.5)) == pytest.approx(expected[0][0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_parameters_of_an_activation():
     def of_parameter(a):
         return mf.fixed_point(mf.MLP(mf.Activation(lambda x, a: jnp.tanh(a * x), {"a": a}), 1.5, 0.3)).xi_c

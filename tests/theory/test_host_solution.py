@@ -25,7 +25,7 @@ BLOCKS = {
 
 
 # Each compiles the whole traced solver.
-QUICK = ("chaotic", "composed", "noisy")
+QUICK = ("chaotic", "composed")
 
 
 @pytest.mark.parametrize(

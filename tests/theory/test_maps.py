@@ -64,6 +64,7 @@ def test_relu_to_a_hundred_thousand_layers():
     np.testing.assert_allclose(path.one_minus_c[layer] * layer**2.0, [43.1297, 44.2519, 44.3940], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_critical_smooth_network_decays_as_one_over_l():
     point = mf.critical("erf", sigma_b=0.05**0.5)
     path = mf.trajectory(mf.MLP("erf", point.sigma_w, 0.05**0.5), 100_000, q0=(float(point.q_star),) * 2, c0=0.3)

@@ -133,6 +133,7 @@ def test_an_activation_that_is_zero_around_zero():
     assert not disagreements(grid, [(0, 0), (0, 5), (4, 5), (2, 12), (0, 12)])
 
 
+@pytest.mark.slow
 def test_sinh_diverges_above_its_unstable_fixed_point():
     # V(q) = sigma_w^2 (exp(2 q) - 1) / 2 + sigma_b^2.
     grid = mf.phase_diagram("sinh(x)", sigma_w=[0.6], sigma_b=[0.1])

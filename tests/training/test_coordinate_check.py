@@ -41,6 +41,7 @@ def test_the_coordinate_check_tells_mup_from_the_standard():
     assert (np.abs(right.slope[2]) < 0.2).all()
 
 
+@pytest.mark.slow
 def test_the_layers_of_a_network_are_its_preactivations():
     block = mf.Residual(mf.MLP("tanh", 1.0) >> mf.Dropout(0.1) >> mf.Dense(1.0), scale=0.5)
 
