@@ -61,7 +61,10 @@ def phase_diagram(
         if is_log:
             log_axis(ax, name)
 
-    _critical_line(ax, result, across.leaf, (x, y), np.asarray(result.chi_1, float)[np.ix_(rows, columns)])
+    if result.critical_line is not None:
+        _parametrized_line(ax, result.critical_line, across.leaf)
+    else:
+        _contour(ax, (x, y), edges, log, np.asarray(result.chi_1, float)[np.ix_(rows, columns)])
     named = f"Phase diagram of {result.activation}" if result.activation else "Phase diagram"
     ax.set_title(named if title is None else title)
     _legend(ax, "no fixed point" if field == "chi_1" else "undefined", hatched=bool(np.isnan(values).any()))
@@ -83,20 +86,48 @@ def _axes_of(result: Any) -> tuple[Axis, Axis]:
     return axis("sigma_w", np.asarray(result.sigma_w)), axis("sigma_b", np.asarray(result.sigma_b))
 
 
-def _critical_line(ax: Axes, result: Any, x_leaf: str, axes: tuple[np.ndarray, np.ndarray], chi: np.ndarray) -> None:
-    """The line from its own parametrization if the result has one, else the contour of the cells."""
-    label = r"critical, $\chi_1 = 1$"
-    if result.critical_line is not None:
-        line = result.critical_line
-        turned = x_leaf.rpartition(".")[2] == "sigma_b"
-        x, y = (line.sigma_b, line.sigma_w) if turned else (line.sigma_w, line.sigma_b)
-        stable_line(ax, x, y, line.stable, label=label)
+_CRITICAL = r"critical, $\chi_1 = 1$"
+
+
+def _parametrized_line(ax: Axes, line: Any, x_leaf: str) -> None:
+    turned = x_leaf.rpartition(".")[2] == "sigma_b"
+    x, y = (line.sigma_b, line.sigma_w) if turned else (line.sigma_w, line.sigma_b)
+    stable_line(ax, x, y, line.stable, label=_CRITICAL)
+
+
+def _contour(
+    ax: Axes, centres: tuple[np.ndarray, ...], edges: tuple[np.ndarray, ...], log: tuple[bool, bool], chi: np.ndarray
+) -> None:
+    """The contour chi_1 = 1 of the cells, as far as the frame and the border of the cells without a number."""
+    if min(chi.shape) < 2:
         return
     with np.errstate(divide="ignore", invalid="ignore"):
-        height = np.ma.masked_invalid(np.clip(np.log(chi), -400.0, 400.0))
-    if min(height.shape) > 1 and height.count() and height.min() < 0 < height.max():
-        ax.contour(*axes, height, [0.0], colors="black", linewidths=1.8)
-        ax.plot([], [], color="black", lw=1.8, label=label)
+        height = np.clip(np.log(chi), -400.0, 400.0)
+    places = [np.concatenate([ends[:1], values, ends[-1:]]) for values, ends in zip(centres, edges, strict=True)]
+    x, y = (np.log(place) if is_log else place for place, is_log in zip(places, log, strict=True))
+    height = _continued(_continued(height, x).T, y).T
+    if np.isfinite(height).any() and np.nanmin(height) < 0 < np.nanmax(height):
+        ax.contour(*places, np.ma.masked_invalid(height), [0.0], colors="black", linewidths=1.8)
+        ax.plot([], [], color="black", lw=1.8, label=_CRITICAL)
+
+
+def _continued(height: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Rows continued linearly to a value more at either end, (n, m - 2) -> (n, m), at x (m,).
+
+    So are the first two NaN beside numbers below 0 where they reach 0: variances often diverge right where chi_1 is 1.
+    """
+    height = np.pad(height, ((0, 0), (1, 1)), constant_values=np.nan)
+    found, last = height.copy(), len(x) - 1
+    for turned in (slice(None), slice(None, None, -1)):
+        before, place, into = height[:, turned], x[turned], found[:, turned]
+        for i in range(1, last):
+            near, slope = before[:, i], (before[:, i] - before[:, i - 1]) / (place[i] - place[i - 1])
+            reached = near + slope * (place[min(i + 2, last)] - place[i])
+            wanted = ((near < 0) & (reached >= 0)) | (i == last - 1)
+            for to in range(i + 1, min(i + 2, last) + 1):
+                ahead = near + slope * (place[to] - place[i])
+                into[:, to] = np.where(np.isnan(into[:, to]) & wanted, ahead, into[:, to])
+    return found
 
 
 def _colour_bar(ax: Axes, mesh: Any, shown: np.ma.MaskedArray, drawn: Colours) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 
 from meanfield import plots
@@ -186,3 +187,22 @@ def test_few_depths_do_not_reach_below_zero_layers():
     run = Result(sweep=sweep, depths=np.array([2, 10]), train_accuracy=np.ones((2, 2, 1)), curve_x=np.array([1.0, 2.0]),
                  curve_xi_c=np.ones(2), diverged=np.zeros((2, 2, 1), bool))  # fmt: skip
     assert plots.trainability(run, Figure().subplots()).get_ylim() == (0, 14)
+
+
+def _contours(ax):
+    return [path.vertices for c in ax.collections if isinstance(c, ContourSet) for path in c.get_paths()]
+
+
+def test_a_contour_reaches_the_frame_and_the_cells_that_diverge():
+    # ReLU behind a mask: chi_1 = sigma_w^2 / 2 (1 - rate), and no fixed point above 1.
+    w, rate = np.linspace(1.0, 1.5, 24), np.linspace(0.0, 0.5, 20)
+    chi = w**2 / 2 / (1 - rate[:, None])
+    result = Result(sigma_w=w, sigma_b=rate, chi_1=np.where(chi > 1, np.nan, chi), critical_line=None, activation="")
+    ax = plots.phase_diagram(result, Figure().subplots())
+    (line,) = _contours(ax)
+    np.testing.assert_allclose(line[:, 0] ** 2 / 2 / (1 - line[:, 1]), 1.0, atol=5e-3)  # a cell is 4e-2 of chi_1 wide
+    np.testing.assert_allclose(line.min(0), (ax.get_xlim()[0], ax.get_ylim()[0]), atol=1e-9)
+    # Without a number on the side where chi_1 > 1 no line is made up.
+    chi = np.where(chi < 1.05, np.nan, chi)
+    result = Result(sigma_w=w, sigma_b=rate, chi_1=chi, critical_line=None, activation="")
+    assert not _contours(plots.phase_diagram(result, Figure().subplots()))
