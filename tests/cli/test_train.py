@@ -21,6 +21,7 @@ def test_a_leaf_of_an_architecture_is_an_axis(tmp_path, capsys):
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_two_leaves_are_told_in_words(capsys):
     words = ["train", "tanh", "--sigma-w", "1", "2", "2", "--axis", "sigma_b", "0.1", "0.4", "2", *SIZES]
     assert main([*words, "--json"]) == 0

@@ -41,7 +41,8 @@ def test_quadrature_is_the_closed_form(name):
     np.testing.assert_allclose(summed.slope, exact.slope, rtol=tolerance)
 
 
-@pytest.mark.parametrize("name", [pytest.param("leaky_relu", marks=pytest.mark.slow), "step"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["leaky_relu", "step"])
 def test_pairs_are_the_closed_form(name):
     numeric, known = without_closed_forms(name), mf.activation(name)
     for q1, q2, e in ((1.0, 1.0, 0.3), (2.0, 2.0, 1e-9), (0.5, 3.0, 1.4)):
@@ -115,6 +116,7 @@ def test_moments_at_the_ends_of_the_range():
     assert jnp.isnan(moments(mf.activation("gelu"), jnp.float64(1e20)).second)
 
 
+@pytest.mark.slow
 def test_price():
     # d E[phi phi] / d q12 = E[phi' phi'], by finite differences in e.
     phi, q, e, h = mf.activation("gelu"), jnp.float64(1.3), 0.4, 1e-5

@@ -59,6 +59,7 @@ def test_correlations_of_a_residual_network_end_at_e_star(v_var, a_var, e_star):
     assert np.log2(distance[50_000] / distance[100_000]) == pytest.approx(delta, abs=3e-3)
 
 
+@pytest.mark.slow
 def test_relu_residual_to_a_hundred_thousand_layers():
     block = full_residual("relu", 1.0, 0.0, 1.0, 0.0)
     path = mf.trajectory(block, 100_000, c0=0.0)

@@ -33,6 +33,7 @@ def test_a_critical_branch_scale():
     assert str(none.status) == "none" and np.isnan(none.value)
 
 
+@pytest.mark.slow
 def test_where_a_fixed_point_ends_is_no_root():
     # Below 1.5025 iteration reaches a fixed point with chi_1 = 0.706, above it none: the separatrix.
     point = mf.solve_critical(mf.MLP("gelu", 1.4, 0.2), "sigma_w")

@@ -112,9 +112,8 @@ ORDERED, CHAOTIC = ("erf", 0.9, 0.3), ("erf", 1.8, 0.3)
 OTHERS = (("tanh", 1.3, 0.3), ("tanh", 1.8, 0.3), ("hard_tanh", 1.8, 0.3))
 
 
-@pytest.mark.parametrize(
-    ("phi", "sigma_w", "sigma_b"), [CHAOTIC, *(pytest.param(*o, marks=pytest.mark.slow) for o in (ORDERED, *OTHERS))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("phi", "sigma_w", "sigma_b"), [CHAOTIC, ORDERED, *OTHERS])
 def test_derivatives_are_finite_differences(phi, sigma_w, sigma_b):
     def fields(w, b):
         point = mf.fixed_point(mf.MLP(phi, w, b))
@@ -247,6 +246,7 @@ def test_bad_input_is_one_line_that_names_the_argument(call, says):
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_noise_separates_equal_inputs_in_the_ordered_phase_as_well():
     # By iterating the map of the pair in 30 digits.
     point = mf.fixed_point(mf.LayerNorm(0.5) >> mf.Dense(0.6, 0.3) >> mf.Activate("sigmoid") >> mf.Noise(0.1, 0.2))
@@ -254,6 +254,7 @@ def test_noise_separates_equal_inputs_in_the_ordered_phase_as_well():
     assert abs(point.one_minus_c_star - 0.155873) < 1e-6 and abs(point.chi_c - 0.097710) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_pair_whose_slope_is_almost_one():
     # After 2,048 steps (52 s) iteration said 0.99998 for chi_c. An odd map keeps c = 0, and there chi_c is a ratio:
     # E[phi'(z)]^2 / E[phi'(z)^2] of chi_1, for z of the variance 0.01 that normalization leaves.

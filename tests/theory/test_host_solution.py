@@ -25,11 +25,8 @@ BLOCKS = {
 
 
 # Each compiles the whole traced solver.
-QUICK = ("chaotic", "composed")
-
-
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in BLOCKS]
+    "name", [pytest.param(name, marks=() if name == "chaotic" else pytest.mark.slow) for name in BLOCKS]
 )
 def test_the_host_is_the_traced_path(name):
     block = BLOCKS[name]

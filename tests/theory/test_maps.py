@@ -87,6 +87,7 @@ def deep_tanh():
     return block, q, mf.trajectory(block, 100_000, q0=(q, q), c0=0.3)
 
 
+@pytest.mark.slow
 def test_tanh_to_a_hundred_thousand_layers(deep_tanh):
     # Deep down by the table. Reference: binary128 iteration, Gauss-Legendre tables.
     layer = np.array([1_000, 10_000, 100_000])
