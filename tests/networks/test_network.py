@@ -193,6 +193,7 @@ def test_a_block_that_ends_with_a_sum_is_read_by_a_dense_layer():
     np.testing.assert_allclose(net(x), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_convolution_is_read_by_one_more_and_averaged():
     net, x = make(BLOCKS["convolution"], d_out=2), jax.random.normal(jax.random.key(0), (6, 4, 5))
     mean = jax.scipy.special.erf(net.preactivations(x)[-1]).mean(1)

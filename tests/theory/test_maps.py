@@ -101,6 +101,7 @@ def test_unequal_lengths_forget_their_difference(deep_tanh):
     assert unequal.one_minus_c[-1] == pytest.approx(path.one_minus_c[-1], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("phi", "sigma_w", "sigma_b"),
     [
