@@ -4,6 +4,6 @@ import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("MEANFIELD_CACHE", "off")
-# Most of the suite's time XLA optimizes programs that run once. With 0 they are compiled as a user's are; so do the slow
-# tests of .ci/run --slow.
+# XLA optimizes programs that run once here for most of the time. With 0 they are compiled as a user's are, as the slow
+# tests of .ci/run --slow do.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
