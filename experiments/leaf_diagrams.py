@@ -71,7 +71,7 @@ def draw_leaky(data: mf.PhaseDiagram, left: Axes, right: Axes) -> None:
     for ax in (left, right):
         # Cells that the line cuts are whole; what is beyond it is drawn over them.
         ax.fill_betweenx(edges, end, 3.0, facecolor="0.93", hatch="///", edgecolor="0.6", lw=0)
-        ax.plot(end, edges, "k", lw=1.8, label=r"$\sigma_w^2 = 2 / (1 + a^2)$")
+        ax.plot(end, edges, ":", color="orange", lw=2.5, label=r"$\sigma_w^2 = 2 / (1 + a^2)$")
         ax.set(ylabel="slope $a$")
         ax.legend(*_once(ax), loc="lower left", fontsize="small")
 

@@ -123,7 +123,8 @@ def _continued(height: np.ndarray, x: np.ndarray) -> np.ndarray:
         for i in range(1, last):
             near, slope = before[:, i], (before[:, i] - before[:, i - 1]) / (place[i] - place[i - 1])
             reached = near + slope * (place[min(i + 2, last)] - place[i])
-            wanted = ((near < 0) & (reached >= 0)) | (i == last - 1)
+            diverges = np.isnan(before[:, i + 1]) & (near < 0) & (reached >= 0)
+            wanted = diverges | (i == last - 1)
             for to in range(i + 1, min(i + 2, last) + 1):
                 ahead = near + slope * (place[to] - place[i])
                 into[:, to] = np.where(np.isnan(into[:, to]) & wanted, ahead, into[:, to])

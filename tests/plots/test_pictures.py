@@ -206,3 +206,14 @@ def test_a_contour_reaches_the_frame_and_the_cells_that_diverge():
     chi = np.where(chi < 1.05, np.nan, chi)
     result = Result(sigma_w=w, sigma_b=rate, chi_1=chi, critical_line=None, activation="")
     assert not _contours(plots.phase_diagram(result, Figure().subplots()))
+
+
+def test_a_contour_keeps_its_way_in_the_last_half_cell():
+    # log chi_1 bends much from cell to cell; the straight line chi_1 = 1 bends by a part of one at the frame.
+    w, b = np.linspace(1.0, 2.0, 26), np.linspace(0.0, 1.0, 26)
+    along = w - 1.0 - 0.3 * b[:, None]
+    result = Result(sigma_w=w, sigma_b=b, chi_1=np.exp(1 - np.exp(-25 * along)), critical_line=None, activation="")
+    ax = plots.phase_diagram(result, Figure().subplots())
+    (line,) = _contours(ax)
+    assert np.ptp(line[:, 1]) == pytest.approx(np.ptp(ax.get_ylim()), rel=1e-9)
+    assert np.abs(line[:, 0] - 1.0 - 0.3 * line[:, 1]).max() < 0.2 * (w[1] - w[0])
